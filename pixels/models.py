@@ -1,0 +1,204 @@
+"""Pixels, what each fire does, and the fires themselves."""
+
+import secrets
+import string
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from audience.partitions import Partitioning
+from audience.tenancy import TenantModel
+from pixels.reasons import Outcome, Reason
+from segments.models import LARGEST_VALUE, LONGEST_LIFETIME_MINUTES, Segment
+
+PUBLIC_KEY_LETTERS = string.ascii_letters + string.digits
+
+
+def new_public_key() -> str:
+    """Return 16 random letters and digits."""
+    return "".join(secrets.choice(PUBLIC_KEY_LETTERS) for _ in range(16))
+
+
+class Pixel(TenantModel):
+    """A placed tag. What a fire of it does stands here, so a tag is changed without touching the page."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Active"
+        PAUSED = "paused", "Paused"
+
+    class ValueSource(models.TextChoices):
+        NONE = "none", "None"
+        FIXED = "fixed", "Fixed: the one of each segment below"
+        PAGE = "page", "From the page: value=… in the tag"
+
+    name = models.CharField(max_length=255, help_text="What you will look for later, for example “Cart page”.")
+    public_key = models.CharField(max_length=16, unique=True, default=new_public_key, editable=False)
+    # After a renewal the old key works for 30 more days.
+    previous_key = models.CharField(max_length=16, unique=True, null=True, editable=False)  # noqa: DJ001
+    previous_key_ends_at = models.DateTimeField(null=True, editable=False)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    value_source = models.CharField(
+        "value", max_length=10, choices=ValueSource.choices, default=ValueSource.FIXED
+    )
+    may_tags_set_lifetime = models.BooleanField(
+        "lifetime from the page", default=False, help_text="Let the tag say keep=7d, up to each segment's limit."
+    )
+    # The built-in pixel that fires of /seg without a known pid are filed under: one per advertiser.
+    is_direct = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["advertiser", "id"], name="pixel_of_advertiser"),
+            models.UniqueConstraint(
+                fields=["advertiser"], condition=models.Q(is_direct=True), name="one_direct_pixel"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PixelAction(TenantModel):
+    """One thing that a fire of a pixel does: add to a segment, or remove from it."""
+
+    class Do(models.TextChoices):
+        ADD = "add", "Add to"
+        REMOVE = "remove", "Remove from"
+
+    pixel = models.ForeignKey(Pixel, on_delete=models.CASCADE, db_constraint=False, related_name="actions")
+    do = models.CharField("action", max_length=6, choices=Do.choices, default=Do.ADD)
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, db_constraint=False, related_name="pixel_actions"
+    )
+    value = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(0), MaxValueValidator(LARGEST_VALUE)]
+    )
+    lifetime_minutes = models.PositiveIntegerField(
+        "keep members for",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LIFETIME_MINUTES)],
+        help_text="Empty: as long as the segment says.",
+    )
+
+    class Meta(TenantModel.Meta):
+        verbose_name = "action"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["advertiser", "pixel", "segment"],
+                name="pixel_segment_once",
+                violation_error_message="This pixel names this segment already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_do_display()} {self.segment}"
+
+    def clean(self) -> None:
+        if self.do == self.Do.REMOVE and (self.value is not None or self.lifetime_minutes is not None):
+            raise ValidationError("Removing takes no value and no lifetime.")
+
+
+class Fire(TenantModel):
+    """One request to a pixel, as the live view shows it. No address, no query string, no id of the browser."""
+
+    partitioning = Partitioning(column="received_at", unit="day", ahead=14, keep_days=30)
+
+    pk = models.CompositePrimaryKey("id", "received_at")
+    id = models.UUIDField()
+    received_at = models.DateTimeField()
+    pixel = models.ForeignKey(
+        Pixel, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    # Empty for rejected and suppressed fires: they make no profile.
+    profile_id = models.UUIDField(null=True)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    reason = models.CharField(max_length=24, choices=Reason.choices, blank=True)
+    notes = ArrayField(models.CharField(max_length=24), default=list)
+    # [{"do": "add", "segment": 12, "code": "cart", "value": 65, "reason": ""}]
+    actions = models.JSONField(default=list)
+    other = models.CharField(max_length=64, blank=True)
+    page_host = models.CharField(max_length=253, blank=True)
+    page_path = models.CharField(max_length=1024, blank=True)
+    browser = models.CharField(max_length=40, blank=True)
+    device = models.CharField(max_length=10, blank=True)
+    # Four letters that mark one browser within a live view; they cannot be traced back to its id.
+    same = models.CharField(max_length=4, blank=True)
+
+    class Meta(TenantModel.Meta):
+        indexes = [models.Index(fields=["pixel", "-received_at"], name="fire_of_pixel")]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.received_at:%H:%M:%S}"
+
+
+class EventId(models.Model):
+    """An `eid` that a browser has fired: the same again within 24 hours is a duplicate.
+
+    The id is a hash of (advertiser, browser, eid).
+    """
+
+    partitioning = Partitioning(column="seen_at", unit="day", ahead=7, keep_days=2)
+
+    pk = models.CompositePrimaryKey("id", "seen_at")
+    id = models.UUIDField()
+    seen_at = models.DateTimeField()
+
+
+class _Outcomes(models.Model):
+    """How many fires ended how. Advertiser and pixel are empty for requests that lead to none."""
+
+    advertiser = models.ForeignKey("audience.Advertiser", null=True, on_delete=models.CASCADE, related_name="+")
+    pixel = models.ForeignKey(
+        Pixel, null=True, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
+    )
+    hour = models.DateTimeField()
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    reason = models.CharField(max_length=24, choices=Reason.choices, blank=True)
+    fires = models.IntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class FireDelta(_Outcomes):
+    """What one batch counted, not yet merged."""
+
+
+class FireHour(_Outcomes):
+    """What one hour counted, merged."""
+
+    class Meta(_Outcomes.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["pixel", "hour", "outcome", "reason", "advertiser"],
+                nulls_distinct=False,
+                name="fire_hour_once",
+            )
+        ]
+
+
+class SeenPage(TenantModel):
+    """A page on which a pixel was seen, up to 1,000 per pixel."""
+
+    pixel = models.ForeignKey(
+        Pixel, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
+    )
+    host = models.CharField(max_length=253)
+    path = models.CharField(max_length=1024)
+    fires = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["pixel", "host", "path"], name="seen_page_once")]
+
+    def __str__(self) -> str:
+        return f"{self.host}{self.path}"

@@ -1,0 +1,8 @@
+"""The app that knows which people belong together."""
+
+from django.apps import AppConfig
+
+
+class SegmentsConfig(AppConfig):
+    name = "segments"
+    verbose_name = "Segments"

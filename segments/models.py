@@ -1,0 +1,239 @@
+"""Segments, who is in them from when to when, and how their numbers moved."""
+
+import re
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from audience.models import HostListField, Profile
+from audience.partitions import Partitioning
+from audience.tenancy import TenantModel
+
+MINUTES_OF_A_DAY = 24 * 60
+DEFAULT_LIFETIME_MINUTES = 30 * MINUTES_OF_A_DAY
+LONGEST_LIFETIME_MINUTES = 180 * MINUTES_OF_A_DAY
+LARGEST_VALUE = 2_147_483_647
+CODE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,50}")
+
+_lifetime_limits = [
+    MinValueValidator(1, "A person stays at least one minute."),
+    MaxValueValidator(LONGEST_LIFETIME_MINUTES, "A person stays at most 180 days (259,200 minutes)."),
+]
+_value_limits = [MinValueValidator(0), MaxValueValidator(LARGEST_VALUE)]
+
+
+class Segment(TenantModel):
+    """A named group of profiles. Its id is its number in tags, unique in the installation."""
+
+    class Kind(models.TextChoices):
+        PIXEL = "pixel", "Pixel: members are put in by pixels, the API or an upload"
+        RULE = "rule", "Rule: members follow from a rule"
+
+    class WriteMode(models.TextChoices):
+        OPEN = "open", "Open: any fire"
+        DOMAINS = "domains", "Domains: fires from listed pages"
+        SERVER_ONLY = "server_only", "Server only: the API and uploads, no browser"
+
+    class Refire(models.TextChoices):
+        RESTART = "restart", "Start the time afresh"
+        KEEP = "keep", "Leave the end as it is"
+
+    class ReAdd(models.TextChoices):
+        REPLACE = "replace", "Replaced by the new one"
+        HIGHEST = "highest", "Kept at the highest"
+        SUM = "sum", "Added up"
+
+    class Removing(models.TextChoices):
+        AS_ADDING = "as_adding", "The same as adding"
+        SERVER_ONLY = "server_only", "The API or an upload"
+
+    name = models.CharField(max_length=255, help_text="What you will look for later, for example “Cart”.")
+    code = models.CharField(
+        max_length=50,
+        validators=[RegexValidator(r"^[A-Za-z0-9_-]{1,50}$", "Use letters, digits, - and _, at most 50.")],
+        help_text="A short name for use in tags, for example “cart”. Capitals do not matter.",
+    )
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PIXEL, editable=False)
+    description = models.TextField(max_length=2000, blank=True)
+    lifetime_minutes = models.PositiveIntegerField(
+        "keep members for", default=DEFAULT_LIFETIME_MINUTES, validators=_lifetime_limits
+    )
+    longest_lifetime_minutes = models.PositiveIntegerField(
+        "tags may ask for up to",
+        null=True,
+        blank=True,
+        validators=_lifetime_limits,
+        help_text="A tag that asks for more gets this. Empty: as long as members are kept.",
+    )
+    refire = models.CharField("when fired again", max_length=10, choices=Refire.choices, default=Refire.RESTART)
+    value_from = models.PositiveIntegerField("smallest value", null=True, blank=True, validators=_value_limits)
+    value_to = models.PositiveIntegerField("largest value", null=True, blank=True, validators=_value_limits)
+    re_add = models.CharField(
+        "on re-add the value is", max_length=10, choices=ReAdd.choices, default=ReAdd.REPLACE
+    )
+    write_mode = models.CharField(
+        "who may write",
+        max_length=12,
+        choices=WriteMode.choices,
+        default=WriteMode.DOMAINS,
+        help_text="Domains stop accidents and copied tags, not a forger.",
+    )
+    domains = HostListField(
+        help_text="One host a line, for example shop.example or *.shop.example. Beside the advertiser's own list."
+    )
+    are_domains_enforced = models.BooleanField(
+        "refuse fires from other pages",
+        default=False,
+        help_text="Off: such fires count and are marked “would be refused”. On: they are refused.",
+    )
+    removing = models.CharField(
+        "removing needs", max_length=12, choices=Removing.choices, default=Removing.AS_ADDING
+    )
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Off: fires change nothing; members stay until their end."
+    )
+    # The version whose membership rows count. A rule's edit builds the next one beside it, then switches.
+    active_version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Kept for 90 days, so that fires of tags that still stand somewhere are found.
+    deleted_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["advertiser", "id"], name="segment_of_advertiser"),
+            models.UniqueConstraint(
+                "advertiser",
+                Lower("code"),
+                name="segment_code_once",
+                condition=models.Q(deleted_at=None),
+                violation_error_message="You have a segment with this code already. Capitals do not matter.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(lifetime_minutes__range=(1, 395 * MINUTES_OF_A_DAY)), name="segment_lifetime"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        longest = self.longest_lifetime_minutes
+        if longest is not None and self.lifetime_minutes and longest < self.lifetime_minutes:
+            raise ValidationError(
+                {"longest_lifetime_minutes": "Tags may not be held shorter than members are kept by default."}
+            )
+        if self.value_from is not None and self.value_to is not None and self.value_from > self.value_to:
+            raise ValidationError({"value_to": "The largest value is below the smallest."})
+
+    @property
+    def lifetime(self) -> timedelta:
+        return timedelta(minutes=self.lifetime_minutes)
+
+
+class Membership(TenantModel):
+    """A profile is in a segment at t when `starts_at <= t < expires_at`: read it through `segments.membership`.
+
+    A row outlives its interval as a marker, so that a fact that comes late finds what has decided after it.
+    """
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id", "version")
+    profile = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    segment = models.ForeignKey(
+        Segment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    version = models.PositiveIntegerField(default=1)
+    starts_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    value = models.PositiveIntegerField(null=True)
+    last_added_at = models.DateTimeField()
+    # The time of the latest fact, add or remove: an older one that comes late changes nothing.
+    decided_at = models.DateTimeField()
+    # Never later than the next change that time brings and nobody has published; NULL when there is none.
+    # A re-fire that moves the end further away leaves it, which keeps the update HOT: the sweeper, when it comes
+    # by, sees that the member is still in and sets it to the new end.
+    sweep_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        indexes = [
+            models.Index(fields=["segment", "version", "profile"], name="membership_of_segment"),
+            models.Index(fields=["sweep_at"], condition=~models.Q(sweep_at=None), name="membership_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} in {self.segment_id}"
+
+
+class Cause(models.TextChoices):
+    """Why somebody joined or left."""
+
+    FACT = "fact", "a fire"
+    TIME = "time", "the time was over"
+    API = "api", "the API"
+    UPLOAD = "upload", "an upload"
+    ADMIN = "admin", "somebody in the admin"
+    EDIT = "edit", "an edit of the segment"
+    MERGE = "merge", "two profiles became one"
+    CONSENT = "consent", "consent was withdrawn"
+    ERASURE = "erasure", "the person was erased"
+
+
+class Transition(TenantModel):
+    """One join or leave, written in the transaction that brought it, or by the sweeper."""
+
+    class Change(models.TextChoices):
+        JOIN = "join", "joined"
+        LEAVE = "leave", "left"
+
+    partitioning = Partitioning(column="at", unit="month", ahead=3, keep_days=13 * 31)
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id", "at", "change")
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    segment = models.ForeignKey(
+        Segment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    at = models.DateTimeField()
+    change = models.CharField(max_length=5, choices=Change.choices)
+    cause = models.CharField(max_length=8, choices=Cause.choices)
+
+    class Meta(TenantModel.Meta):
+        indexes = [models.Index(fields=["segment", "-at"], name="transition_of_segment")]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} {self.change} {self.segment_id}"
+
+
+class _Counts(TenantModel):
+    """How a segment's numbers moved. A *day* is one of the advertiser's clock; uniques count different profiles."""
+
+    segment = models.ForeignKey(
+        Segment, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
+    )
+    day = models.DateField()
+    joins = models.IntegerField(default=0)
+    leaves = models.IntegerField(default=0)
+    loads = models.IntegerField(default=0)
+    daily_uniques = models.IntegerField(default=0)
+    monthly_uniques = models.IntegerField(default=0)
+
+    class Meta(TenantModel.Meta):
+        abstract = True
+
+
+class SegmentDelta(_Counts):
+    """What one batch changed, not yet merged: batches of several workers append and never wait for each other."""
+
+    id = models.BigAutoField(primary_key=True)
+
+
+class SegmentDay(_Counts):
+    """What one day changed, merged. Size = all joins - all leaves, see `segments.counts`."""
+
+    class Meta(_Counts.Meta):
+        constraints = [models.UniqueConstraint(fields=["segment", "day"], name="segment_day_once")]
