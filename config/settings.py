@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 
+from config import postgres
 from config.keys import installation_key
 
 env = environ.Env()
@@ -51,7 +52,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "audience.tenancy.AdvertiserMiddleware",
+    "audience.teams.AdvertiserMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -72,8 +73,12 @@ TEMPLATES = [
     },
 ]
 
-# PostgreSQL 15 or newer. Unset: the embedded server in DATA_DIR, whose address `config.postgres` knows.
-DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://muster@127.0.0.1/muster")}
+# PostgreSQL 15 or newer. Unset: the embedded server, whose address follows from DATA_DIR.
+DATABASE_URL = env.str("DATABASE_URL", default="") or postgres.url(DATA_DIR)
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+# A folder with PostgreSQL programs (`initdb`, `postgres`) for the embedded server instead of the wheel's.
+POSTGRES_BIN = env.str("MUSTER_POSTGRES_BIN", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
