@@ -52,12 +52,22 @@ class TenantManager(models.Manager[_M]):
         return super().create(**fields)
 
 
+def advertiser_key(*, is_checked: bool = True) -> models.ForeignKey[Any, Any]:
+    """Return the field that says whose row it is; unchecked where a composite key checks the advertiser anyway."""
+    return models.ForeignKey(
+        "audience.Advertiser",
+        on_delete=models.PROTECT,
+        related_name="+",
+        editable=False,
+        db_index=False,
+        db_constraint=is_checked,
+    )
+
+
 class TenantModel(models.Model):
     """A row that belongs to one advertiser. It takes the advertiser in context when it is saved without one."""
 
-    advertiser = models.ForeignKey(
-        "audience.Advertiser", on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
-    )
+    advertiser = advertiser_key()
 
     objects = TenantManager()
     all_advertisers = models.Manager()

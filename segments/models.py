@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audience.models import HostListField, Profile
 from audience.partitions import Partitioning
-from audience.tenancy import TenantModel
+from audience.tenancy import TenantModel, advertiser_key
 
 MINUTES_OF_A_DAY = 24 * 60
 DEFAULT_LIFETIME_MINUTES = 30 * MINUTES_OF_A_DAY
@@ -142,7 +142,10 @@ class Membership(TenantModel):
     """
 
     pk = models.CompositePrimaryKey("profile_id", "segment_id", "version")
-    profile = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     segment = models.ForeignKey(
         Segment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -150,7 +153,8 @@ class Membership(TenantModel):
     starts_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     value = models.PositiveIntegerField(null=True)
-    last_added_at = models.DateTimeField()
+    # Empty in a row that only remembers a remove.
+    last_added_at = models.DateTimeField(null=True)
     # The time of the latest fact, add or remove: an older one that comes late changes nothing.
     decided_at = models.DateTimeField()
     # Never later than the next change that time brings and nobody has published; NULL when there is none.
@@ -192,6 +196,7 @@ class Transition(TenantModel):
     partitioning = Partitioning(column="at", unit="month", ahead=3, keep_days=13 * 31)
 
     pk = models.CompositePrimaryKey("profile_id", "segment_id", "at", "change")
+    advertiser = advertiser_key(is_checked=False)
     profile = models.ForeignKey(
         Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
