@@ -4,20 +4,51 @@ from pathlib import Path
 
 import environ
 
-from config import postgres
+from config import environment, logs, postgres
 from config.keys import installation_key
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Where the embedded PostgreSQL, keys and run files live.
-DATA_DIR = Path(env.str("MUSTER_DATA_DIR", default=str(BASE_DIR / ".muster")))
+# --- Where Muster lives ---------------------------------------------------------------------------
 
-DEBUG = env.bool("DEBUG", default=False)
+# The folder of this installation: embedded PostgreSQL, keys, logs, exported files.
+DATA_DIR = Path(env.str("MUSTER_DATA_DIR", default=str(BASE_DIR / ".muster"))).absolute()
+# The public address of admin and API.
+MUSTER_ADMIN_URL = environment.base_url(env.str("MUSTER_ADMIN_URL", default="http://127.0.0.1:8000"))
+# The public address of the door, the host that web pages fire at.
+MUSTER_PIXEL_URL = environment.base_url(env.str("MUSTER_PIXEL_URL", default="http://127.0.0.1:8001"))
+# Address and port that `manage.py up` binds admin and API to.
+MUSTER_ADMIN_BIND = env.str("MUSTER_ADMIN_BIND", default="127.0.0.1:8000")
+# Address and port that `manage.py up` binds the door to.
+MUSTER_PIXEL_BIND = env.str("MUSTER_PIXEL_BIND", default="127.0.0.1:8001")
+# Behind HTTPS, with all that belongs to it; on by itself where the admin's address is https.
+MUSTER_PRODUCTION = env.bool("MUSTER_PRODUCTION", default=MUSTER_ADMIN_URL.startswith("https://"))
+# Networks of the reverse proxies whose X-Forwarded-… headers are believed, such as 127.0.0.1/32,10.0.0.0/8.
+MUSTER_TRUSTED_PROXIES = environment.networks(env.list("MUSTER_TRUSTED_PROXIES", default=[]))
+
+# --- Secrets: from the environment, or made on the first start and kept in DATA_DIR/keys ----------
+
+# Signs logins and links; at least 50 characters.
 SECRET_KEY = env.str("SECRET_KEY", default="") or installation_key(DATA_DIR, "secret_key")
+# Earlier values of SECRET_KEY that still count, for a change without signing everybody out.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Sign the browser's id, as (name, secret): the first signs, all are believed ("k1:SECRET,k0:OLD SECRET").
+MUSTER_COOKIE_KEYS = environment.named(
+    env.list("MUSTER_COOKIE_KEYS", default=["k1:" + installation_key(DATA_DIR, "cookie")]), ":"
+)
+# Encrypt what destinations need to log in (Fernet keys): the first encrypts, all decrypt.
+DELIVERY_KEYS = env.list("DELIVERY_KEYS", default=[]) or [environment.fernet_key(DATA_DIR, "delivery")]
+
+# --- Who may talk to us ---------------------------------------------------------------------------
+
+# Shows the inside of an error to whoever caused it: for development alone.
+DEBUG = env.bool("DEBUG", default=False)
+# Names that admin and API answer to; the addresses' own hosts unless named.
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=environment.own_hosts(MUSTER_ADMIN_URL, MUSTER_PIXEL_URL))
+# Origins whose forms are accepted; the admin's own unless named.
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[MUSTER_ADMIN_URL])
+environment.refuse_half_production(MUSTER_PRODUCTION, [MUSTER_ADMIN_URL, MUSTER_PIXEL_URL], ALLOWED_HOSTS)
 
 INSTALLED_APPS = [
     "unfold",
@@ -43,9 +74,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.proxies.TrustedProxyMiddleware",
+    "config.headers.ResponseHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "config.headers.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -73,13 +106,164 @@ TEMPLATES = [
     },
 ]
 
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
 # PostgreSQL 15 or newer. Unset: the embedded server, whose address follows from DATA_DIR.
-DATABASE_URL = env.str("DATABASE_URL", default="") or postgres.url(DATA_DIR)
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASES = {"default": env.db_url_config(DATABASE_URL or postgres.url(DATA_DIR))}
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-# A folder with PostgreSQL programs (`initdb`, `postgres`) for the embedded server instead of the wheel's.
-POSTGRES_BIN = env.str("MUSTER_POSTGRES_BIN", default="")
+# A folder with PostgreSQL's `initdb` and `postgres` for the embedded server, instead of the wheel's.
+MUSTER_POSTGRES_BIN = env.str("MUSTER_POSTGRES_BIN", default="")
+# Settings of the embedded server over ours, such as shared_buffers=4GB,max_wal_size=16GB.
+MUSTER_POSTGRES_OPTIONS = dict(environment.named(env.list("MUSTER_POSTGRES_OPTIONS", default=[]), "="))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Background work ------------------------------------------------------------------------------
+
+# Where tasks wait: `pgmq://` is tables in our own database; redis://… in larger installations.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="pgmq://")
+CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL, DATABASES["default"])
+# Tasks that a worker does at once, in each of its two queues (short tasks, exports).
+MUSTER_WORKER_CONCURRENCY = env.int("MUSTER_WORKER_CONCURRENCY", default=2)
+CELERY_TASK_ROUTES = {
+    # Long runs have slots of their own: they must not hold up the sweeper, nor the tick that starts them.
+    "exports.tasks.tick": {"queue": "celery"},
+    "exports.tasks.*": {"queue": "exports"},
+}
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True  # results are rows
+CELERY_TASK_ACKS_LATE = True  # a killed worker's task comes again
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nothing but tasks passes through the broker
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # the broker may be away for as long as it likes
+# A click must not hang on a broker that is away: the row is written, and beat's tick sends it again.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1}
+CELERY_TIMEZONE = "UTC"
+
+# --- Exports --------------------------------------------------------------------------------------
+
+# Folders that files may be written to, as NAME=PATH.
+EXPORT_FOLDERS = {
+    name: Path(path)
+    for name, path in environment.named(
+        env.list("EXPORT_FOLDERS", default=[f"exports={DATA_DIR / 'exports'}"]), "="
+    )
+}
+# Private networks that destinations may lie in; none unless named.
+DELIVERY_ALLOWED_NETWORKS = environment.networks(env.list("DELIVERY_ALLOWED_NETWORKS", default=[]))
+# Ports that SFTP destinations may use.
+DELIVERY_ALLOWED_PORTS = [int(port) for port in env.list("DELIVERY_ALLOWED_PORTS", default=["22", "2222"])]
+
+# --- The door -------------------------------------------------------------------------------------
+
+# Set the browser id's cookie as partitioned (CHIPS): one id for each site that the pixel stands on.
+MUSTER_COOKIE_PARTITIONED = env.bool("MUSTER_COOKIE_PARTITIONED", default=False)
+# Set the cookie without Secure, so that it works over plain http on one machine.
+MUSTER_DEV_HTTP_COOKIE = env.bool(
+    "MUSTER_DEV_HTTP_COOKIE", default=not MUSTER_PIXEL_URL.startswith("https://")
+)
+# Processes of the door that `manage.py up` starts: one for two cores.
+MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=environment.half_the_cores())
+
+# --- Logins and cookies ---------------------------------------------------------------------------
+
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_RESET_TIMEOUT = 3600
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MUSTER_PRODUCTION
+# A `__Host-` cookie cannot be planted by another host of the domain; browsers take it over https only.
+SESSION_COOKIE_NAME = "__Host-muster_session" if MUSTER_PRODUCTION else "muster_session"
+CSRF_COOKIE_NAME = "__Host-muster_csrf" if MUSTER_PRODUCTION else "muster_csrf"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# --- Transport and headers ------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = MUSTER_PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^health/"]  # asked by the load balancer, inside
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if MUSTER_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = MUSTER_PRODUCTION
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Believed from trusted proxies alone: `config.proxies` removes these headers from anybody else's requests.
+USE_X_FORWARDED_HOST = bool(MUSTER_TRUSTED_PROXIES)
+if MUSTER_TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# Under /admin/ alone: the theme's Alpine evaluates its attributes, and it sets styles inline.
+ADMIN_CONTENT_SECURITY_POLICY = {
+    "script-src": ["'self'", "'unsafe-eval'"],
+    "style-src": ["'self'", "'unsafe-inline'"],
+}
+
+# --- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": 0,  # REMOTE_ADDR is the client's already, see `config.proxies`
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Muster",
+    "DESCRIPTION": "Segments, pixels, profiles and exports of one advertiser.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Mail and logs --------------------------------------------------------------------------------
+
+# The mail server, such as smtp+tls://user:password@mail.example.com:587; unset: mail is printed.
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+# The sender of what Muster mails.
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="muster@localhost")
+# How much is logged: DEBUG, INFO, WARNING or ERROR.
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = logs.configuration(LOG_LEVEL)
+
+# --- Language, time, static files -----------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -88,3 +272,8 @@ USE_I18N = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "staticfiles"
+# Names carry a digest of the content, so that browsers may keep the files for ever.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}

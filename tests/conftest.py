@@ -20,7 +20,7 @@ def postgres_server() -> Iterator[EmbeddedServer | None]:
     if os.environ.get("DATABASE_URL"):
         yield None
         return
-    programs = Path(settings.POSTGRES_BIN) if settings.POSTGRES_BIN else None
+    programs = Path(settings.MUSTER_POSTGRES_BIN) if settings.MUSTER_POSTGRES_BIN else None
     server = EmbeddedServer(
         settings.DATA_DIR, options={"shared_buffers": "64MB"}, durable=False, programs=programs
     )

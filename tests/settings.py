@@ -27,7 +27,14 @@ for name in set(os.environ) - KEPT:
     if FOREIGN.match(name):
         del os.environ[name]
 os.environ["MUSTER_DATA_DIR"] = str(own_folder())
+# What a test's own process sends is not for anybody: tests of tasks start a worker with a broker of its own.
+os.environ["CELERY_BROKER_URL"] = "memory://"
 
 from config.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # Argon2 is slow on purpose
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True  # nothing is collected for a test

@@ -1,0 +1,119 @@
+"""How the words of the environment become values of settings, and which of them do not go together."""
+
+import base64
+import hashlib
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import make_conninfo
+
+from config.keys import installation_key
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+def base_url(text: str) -> str:
+    """Return an address like https://host or http://host:port, without a slash at its end."""
+    parts = urlsplit(text.strip().rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise ImproperlyConfigured(f"{text!r} is not an address like https://muster.example.com")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def named(items: Iterable[str], separator: str) -> list[tuple[str, str]]:
+    """Return ["a:x", "b:y"] as [("a", "x"), ("b", "y")]."""
+    pairs = []
+    for item in items:
+        name, found, value = item.strip().partition(separator)
+        if not (name and found and value):
+            raise ImproperlyConfigured(f"Expected NAME{separator}VALUE in a list, not an item without it.")
+        pairs.append((name, value))
+    return pairs
+
+
+def networks(items: Iterable[str]) -> list[Network]:
+    """Return ["10.0.0.0/8", "::1"] as networks."""
+    try:
+        return [ipaddress.ip_network(item.strip()) for item in items]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"A list of networks is wrong: {error}") from error
+
+
+def own_hosts(*urls: str) -> list[str]:
+    """Return the hosts of these addresses and the local machine's names."""
+    own = [_host(url) for url in urls]
+    return [*LOCAL_HOSTS, *(host for host in dict.fromkeys(own) if host not in LOCAL_HOSTS)]
+
+
+def refuse_half_production(production: bool, urls: Iterable[str], hosts: Iterable[str]) -> None:
+    """Refuse plain http in production, and names other than the local machine's outside of it."""
+    if production:
+        for url in urls:
+            if not url.startswith("https://"):
+                raise ImproperlyConfigured(f"MUSTER_PRODUCTION needs https addresses, and {url} is not one.")
+        return
+    foreign = [host for host in (*map(_host, urls), *hosts) if host not in LOCAL_HOSTS]
+    if foreign:
+        raise ImproperlyConfigured(
+            f"The name {foreign[0]!r} needs the production settings: set MUSTER_ADMIN_URL and "
+            "MUSTER_PIXEL_URL to their https addresses. Without them Muster answers to this machine's "
+            "own names only."
+        )
+
+
+def _host(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def fernet_key(folder: Path, name: str) -> str:
+    """Return this installation's Fernet key `name`: 32 bytes from its own key file."""
+    digest = hashlib.sha256(installation_key(folder, name).encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def half_the_cores() -> int:
+    """Return how many of the door's processes fit this machine; PostgreSQL needs the other half."""
+    return max(1, len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else "12") // 2)
+
+
+def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of Celery's transport for this broker.
+
+    A task that a worker took and did not finish comes again after `visibility_timeout` seconds. A
+    task that runs longer comes again too, beside itself: tasks claim rows, and find nothing to do.
+    """
+    if not url.startswith("pgmq:"):
+        return {"visibility_timeout": 120}
+    options: dict[str, Any] = {
+        "visibility_timeout": 120,
+        "init_extension": False,
+        # Waiting inside a statement would hold back vacuum for as long as it waits: LISTEN instead.
+        "wait_time_seconds": 0,
+        "use_notify": True,
+        "polling_interval": 1.0,
+        "pool_size": 4,
+        "pool_timeout": 5,
+    }
+    if url == "pgmq://":
+        options["conn_string"] = conninfo(database)
+    return options
+
+
+def conninfo(database: Mapping[str, Any]) -> str:
+    """Return the address of one of Django's DATABASES in libpq's form."""
+    named_by_django = {
+        "HOST": "host",
+        "PORT": "port",
+        "USER": "user",
+        "PASSWORD": "password",
+        "NAME": "dbname",
+    }
+    values = {libpq: database[ours] for ours, libpq in named_by_django.items() if database.get(ours)}
+    return make_conninfo("", **{**values, **database.get("OPTIONS", {})})
