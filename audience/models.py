@@ -148,9 +148,7 @@ class Identifier(TenantModel):
     id = models.UUIDField(primary_key=True, editable=False)
     kind = models.CharField(max_length=40)
     value = models.CharField(max_length=320)
-    profile = models.ForeignKey(
-        Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="identifiers"
-    )
+    profile = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="identifiers")
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
 

@@ -98,8 +98,8 @@ def _make(table: str, name: str, start: datetime, partitioning: Partitioning) ->
         cursor.execute(f"LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE")
         cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE)")
         bounds = [start, end]
-        moved = f"WITH moved AS (DELETE FROM {default} WHERE {column} >= %s AND {column} < %s RETURNING *)"
-        cursor.execute(f"{moved} INSERT INTO {name} SELECT * FROM moved", bounds)  # noqa: S608 -- names of ours
+        moved = f"DELETE FROM {default} WHERE {column} >= %s AND {column} < %s RETURNING *"  # noqa: S608 -- our names
+        cursor.execute(f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved", bounds)  # noqa: S608
         cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)", bounds)
     return True
 

@@ -70,19 +70,19 @@ class TenantModel(models.Model):
     advertiser = advertiser_key()
 
     objects = TenantManager()
-    all_advertisers = models.Manager()
+    all_advertisers = models.Manager()  # noqa: DJ012 -- a manager, not a field
 
     class Meta:
         abstract = True
         base_manager_name = "all_advertisers"
 
-    def full_clean(self, *args: Any, **kwargs: Any) -> None:
-        self._take_advertiser()
-        super().full_clean(*args, **kwargs)
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         self._take_advertiser()
         super().save(*args, **kwargs)
+
+    def full_clean(self, *args: Any, **kwargs: Any) -> None:
+        self._take_advertiser()
+        super().full_clean(*args, **kwargs)
 
     def _take_advertiser(self) -> None:
         if self.advertiser_id is None:

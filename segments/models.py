@@ -72,9 +72,7 @@ class Segment(TenantModel):
     refire = models.CharField("when fired again", max_length=10, choices=Refire.choices, default=Refire.RESTART)
     value_from = models.PositiveIntegerField("smallest value", null=True, blank=True, validators=_value_limits)
     value_to = models.PositiveIntegerField("largest value", null=True, blank=True, validators=_value_limits)
-    re_add = models.CharField(
-        "on re-add the value is", max_length=10, choices=ReAdd.choices, default=ReAdd.REPLACE
-    )
+    re_add = models.CharField("on re-add the value is", max_length=10, choices=ReAdd.choices, default=ReAdd.REPLACE)
     write_mode = models.CharField(
         "who may write",
         max_length=12,
@@ -90,9 +88,7 @@ class Segment(TenantModel):
         default=False,
         help_text="Off: such fires count and are marked “would be refused”. On: they are refused.",
     )
-    removing = models.CharField(
-        "removing needs", max_length=12, choices=Removing.choices, default=Removing.AS_ADDING
-    )
+    removing = models.CharField("removing needs", max_length=12, choices=Removing.choices, default=Removing.AS_ADDING)
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: fires change nothing; members stay until their end."
     )
@@ -114,7 +110,8 @@ class Segment(TenantModel):
                 violation_error_message="You have a segment with this code already. Capitals do not matter.",
             ),
             models.CheckConstraint(
-                condition=models.Q(lifetime_minutes__range=(1, 395 * MINUTES_OF_A_DAY)), name="segment_lifetime"
+                condition=models.Q(lifetime_minutes__range=(1, 395 * MINUTES_OF_A_DAY)),
+                name="segment_lifetime",
             ),
         ]
 

@@ -1,0 +1,219 @@
+"""One batch of fires in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from audience.arrays import instants, plain, texts
+from audience.identity import Key, find_or_make
+from pixels.facts import Fire
+from pixels.reasons import Outcome, Reason
+from segments.changes import Asked, DayOf, apply_changes
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+EVENT_ID_MEMORY = timedelta(hours=24)
+
+
+class Stored(NamedTuple):
+    """How a fire ended, once its batch is committed."""
+
+    outcome: Outcome
+    reason: Reason | None
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A fire on its way through the batch."""
+
+    fire: Fire
+    outcome: Outcome
+    reason: Reason | None
+    profile_id: UUID | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def store(cursor: Cursor, fires: Sequence[Fire], day_of: DayOf) -> list[Stored]:
+    """Store a batch in the caller's transaction; return how each fire ended.
+
+    Raises what psycopg raises; then nothing of the batch may be committed.
+    """
+    entries = [_entry(fire) for fire in fires]
+    drop_duplicates(cursor, entries)
+    put_profiles(cursor, entries)
+    put_changes(cursor, entries, day_of)
+    put_fires(cursor, entries)
+    put_outcomes(cursor, entries)
+    return [Stored(entry.outcome, entry.reason, tuple(entry.notes)) for entry in entries]
+
+
+def _entry(fire: Fire) -> Entry:
+    reason = fire.reason
+    if reason is None and not fire.changes:
+        reason = fire.refusals[0].reason if fire.refusals else Reason.EMPTY
+    outcome = Outcome.APPLIED if reason is None else Outcome.REJECTED
+    return Entry(fire, outcome, reason, notes=list(fire.notes))
+
+
+# The lock makes two workers with the same eid wait for each other; a partitioned table cannot keep it unique by time.
+_LOCK_EVENT_IDS = "SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys"
+_SEEN_EVENT_IDS = (
+    "SELECT id, max(seen_at) FROM pixels_eventid WHERE id = ANY(%s::uuid[]) AND seen_at > %s GROUP BY id"
+)
+_REMEMBER_EVENT_IDS = """
+    INSERT INTO pixels_eventid (id, seen_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
+    ON CONFLICT DO NOTHING
+"""
+
+
+def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
+    """Mark the fires whose `eid` the same browser has fired within 24 hours."""
+    marked = [(entry, event_id(entry.fire)) for entry in entries if entry.fire.eid and entry.fire.browser]
+    if not marked:
+        return
+    ids = {id_ for _, id_ in marked}
+    cursor.execute(_LOCK_EVENT_IDS, [plain(int.from_bytes(id_.bytes[:8], signed=True) for id_ in ids)])
+    oldest = min(entry.fire.received_at for entry, _ in marked) - EVENT_ID_MEMORY
+    cursor.execute(_SEEN_EVENT_IDS, [plain(ids), oldest])
+    seen: dict[UUID, datetime] = dict(cursor.fetchall())  # type: ignore[arg-type]
+    new: dict[UUID, datetime] = {}
+    for entry, id_ in marked:
+        at = entry.fire.received_at
+        if id_ in seen and seen[id_] > at - EVENT_ID_MEMORY:
+            entry.outcome, entry.reason = Outcome.DUPLICATE, None
+        elif entry.outcome == Outcome.APPLIED:
+            seen[id_] = new[id_] = at
+    if new:
+        cursor.execute(_REMEMBER_EVENT_IDS, [plain(new), instants(new.values())])
+
+
+def event_id(fire: Fire) -> UUID:
+    """Return the key of an `eid`: it means something for one advertiser and one browser only."""
+    digest = hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode())
+    return UUID(bytes=digest.digest()[:16])
+
+
+def put_profiles(cursor: Cursor, entries: Sequence[Entry]) -> None:
+    """Find or make the profile of every fire that is applied; the others make none."""
+    keys = [(entry, _key(entry.fire)) for entry in entries if entry.outcome == Outcome.APPLIED]
+    if not keys:
+        return
+    now = max(entry.fire.received_at for entry, _ in keys)
+    profiles = find_or_make(cursor, {key for _, key in keys}, now)
+    for entry, key in keys:
+        entry.profile_id = profiles[key]
+
+
+def _key(fire: Fire) -> Key:
+    if fire.advertiser_id is None or fire.browser is None:
+        raise ValueError("A fire without an advertiser or a browser cannot be applied.")
+    return Key(fire.advertiser_id, "browser", fire.browser)
+
+
+def put_changes(cursor: Cursor, entries: Sequence[Entry], day_of: DayOf) -> None:
+    """Apply what the fires add and remove."""
+    asked, owners = [], []
+    for entry in entries:
+        fire = entry.fire
+        if entry.profile_id is not None and fire.advertiser_id is not None:
+            asked += [Asked(fire.advertiser_id, entry.profile_id, change) for change in fire.changes]
+            owners += [entry] * len(fire.changes)
+    for entry, decision in zip(owners, apply_changes(cursor, asked, day_of), strict=True):
+        entry.notes += [note for note in decision.notes if note not in entry.notes]
+
+
+_PUT_FIRES = """
+    INSERT INTO pixels_fire (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions,
+        other, page_host, page_path, browser, device, same)
+    SELECT id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes::varchar[], actions::jsonb,
+        other, page_host, page_path, browser, device, same
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS f(id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions, other, page_host,
+        page_path, browser, device, same)
+"""
+
+
+def put_fires(cursor: Cursor, entries: Sequence[Entry]) -> None:
+    """Write the fires for the live view. Those that lead to no pixel are only counted."""
+    rows = [(entry, entry.fire) for entry in entries if entry.fire.pixel_id is not None]
+    if not rows:
+        return
+    cursor.execute(
+        _PUT_FIRES,
+        [
+            plain([fire.id for _, fire in rows]),
+            instants([fire.received_at for _, fire in rows]),
+            plain([fire.advertiser_id for _, fire in rows]),
+            plain([fire.pixel_id for _, fire in rows]),
+            plain([entry.profile_id for entry, _ in rows]),
+            texts([entry.outcome for entry, _ in rows]),
+            texts([entry.reason or "" for entry, _ in rows]),
+            texts(["{" + ",".join(entry.notes) + "}" for entry, _ in rows]),
+            texts([_actions(fire) for _, fire in rows]),
+            texts([fire.other for _, fire in rows]),
+            texts([fire.page_host for _, fire in rows]),
+            texts([fire.page_path for _, fire in rows]),
+            texts([fire.browser_name for _, fire in rows]),
+            texts([fire.device for _, fire in rows]),
+            texts([_same(fire) for _, fire in rows]),
+        ],
+    )
+
+
+def _actions(fire: Fire) -> str:
+    """What the fire did and did not do, for the live view."""
+    actions: list[dict[str, object]] = [
+        {
+            "do": one.do,
+            "segment": one.segment_id,
+            "code": fire.codes.get(one.segment_id, ""),
+            "value": one.value,
+        }
+        for one in fire.changes
+    ]
+    actions += [
+        {"do": one.do, "code": one.segment, "value": one.value, "reason": one.reason} for one in fire.refusals
+    ]
+    return json.dumps(actions)
+
+
+def _same(fire: Fire) -> str:
+    """Four letters for one browser at one pixel: enough to follow it in a live view, too few to trace it back."""
+    if fire.browser is None:
+        return ""
+    return hashlib.sha256(f"{fire.browser}\0{fire.pixel_id}".encode()).hexdigest()[:4]
+
+
+_PUT_OUTCOMES = """
+    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, fires)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::int[])
+"""
+
+
+def put_outcomes(cursor: Cursor, entries: Iterable[Entry]) -> None:
+    """Count the fires by advertiser, pixel, hour, outcome and reason."""
+    counts: Counter[tuple[int | None, int | None, datetime, str, str]] = Counter()
+    for entry in entries:
+        fire = entry.fire
+        hour = fire.received_at.replace(minute=0, second=0, microsecond=0)
+        counts[fire.advertiser_id, fire.pixel_id, hour, entry.outcome, entry.reason or ""] += 1
+    advertisers, pixels, hours, outcomes, reasons = zip(*counts, strict=True)
+    cursor.execute(
+        _PUT_OUTCOMES,
+        [
+            plain(advertisers),
+            plain(pixels),
+            instants(hours),
+            texts(outcomes),
+            texts(reasons),
+            plain(counts.values()),
+        ],
+    )

@@ -1,0 +1,15 @@
+"""The doors of the background work on segments."""
+
+from celery import shared_task
+
+from segments import counts, sweeper
+
+
+@shared_task(ignore_result=True)
+def sweep() -> None:
+    sweeper.sweep()
+
+
+@shared_task(ignore_result=True)
+def merge_counts() -> None:
+    counts.merge_deltas()

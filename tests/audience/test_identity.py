@@ -1,0 +1,102 @@
+"""Identifiers lead to profiles; two workers never make two profiles of one person."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections, transaction
+
+from audience.identity import BadIdentifier, Key, find, find_or_make, normalise
+from audience.models import Identifier, Profile
+from tests.factories import NOON, make_advertiser, make_profile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make(*keys, at=NOON):
+    with transaction.atomic(), connection.cursor() as cursor:
+        return find_or_make(cursor.cursor, keys, at)
+
+
+def test_an_identifier_finds_its_profile_again():
+    advertiser = make_advertiser()
+    key = Key(advertiser.pk, "customer_id", "C-1001")
+
+    assert make(key) == make(key)
+    assert Profile.all_advertisers.count() == 1
+
+
+def test_the_same_value_is_another_person_for_another_advertiser_or_kind():
+    one, two = make_advertiser(), make_advertiser()
+    keys = [Key(one.pk, "customer_id", "1"), Key(two.pk, "customer_id", "1"), Key(one.pk, "device", "1")]
+
+    assert len(set(make(*keys).values())) == 3
+
+
+def test_find_makes_nobody():
+    advertiser = make_advertiser()
+    profile = make_profile(advertiser, email="jo@example.com")
+    known, unknown = Key(advertiser.pk, "email", "jo@example.com"), Key(advertiser.pk, "email", "x@example.com")
+    with transaction.atomic(), connection.cursor() as cursor:
+        assert find(cursor.cursor, [known, unknown], NOON) == {known: profile.pk}
+
+
+def test_last_seen_moves_by_the_hour_and_never_back():
+    key = Key(make_advertiser().pk, "customer_id", "C-1")
+    for minutes, seen in ((0, 0), (59, 0), (61, 61), (30, 61)):
+        make(key, at=NOON + timedelta(minutes=minutes))
+        assert Profile.all_advertisers.get().last_seen_at == NOON + timedelta(minutes=seen)
+        assert Identifier.all_advertisers.get().last_seen_at == NOON + timedelta(minutes=seen)
+
+
+def test_workers_that_meet_the_same_new_people_at_once_agree():
+    advertiser = make_advertiser()
+    keys = [Key(advertiser.pk, "customer_id", str(number)) for number in range(300)]
+    start, results = threading.Barrier(4), []
+
+    def worker(order):
+        start.wait()
+        results.append(make(*order))
+        connections.close_all()
+
+    threads = [threading.Thread(target=worker, args=[keys[turn * 7 :] + keys[: turn * 7]]) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(results) == 4
+    assert all(result == results[0] for result in results)
+    assert Profile.all_advertisers.count() == Identifier.all_advertisers.count() == 300
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "stored"),
+    [
+        ("customer_id", "  C-1001 ", "C-1001"),
+        ("email", " Jo.Miller@Example.COM", "jo.miller@example.com"),
+        ("phone", "+49 (89) 123-456", "+4989123456"),
+        ("customer_id", "e\u0301", "é"),
+        ("partner:acme", "12abc", "12abc"),
+    ],
+)
+def test_values_are_normalised(kind, raw, stored):
+    assert normalise(kind, raw) == stored
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("shoe_size", "44"),
+        ("customer_id", " "),
+        ("customer_id", "x" * 321),
+        ("customer_id", "a\nb"),
+        ("customer_id", "\ud800"),
+        ("email", "jo"),
+        ("email", "jo@@example.com"),
+        ("phone", "089 123456"),
+    ],
+)
+def test_what_can_be_no_identifier_is_refused_with_what_to_write(kind, raw):
+    with pytest.raises(BadIdentifier, match=r"\.$"):
+        normalise(kind, raw)

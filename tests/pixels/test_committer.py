@@ -1,0 +1,201 @@
+"""Group commit: what is answered is stored, and a bad fire never spoils its neighbours."""
+
+import threading
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from django.db import connection
+
+from audience.ids import uuid7
+from audience.models import Identifier, Profile
+from audience.tenancy import acting_for
+from pixels.committer import Committer
+from pixels.facts import Fire, Refusal
+from pixels.models import Fire as FireRow
+from pixels.models import FireDelta
+from pixels.reasons import Outcome, Reason
+from segments.membership import Change
+from segments.models import Membership, SegmentDelta, Transition
+from tests.factories import NOON, make_advertiser, make_pixel, make_segment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def utc_day(advertiser_id, at):
+    return at.astimezone(ZoneInfo("UTC")).date()
+
+
+def conninfo() -> str:
+    parameters = connection.get_connection_params()
+    return psycopg.conninfo.make_conninfo(
+        **{name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if name in parameters}
+    )
+
+
+class Desk:
+    """A committer and the answers that came from it."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.answers = {}
+        self._arrived = threading.Condition()
+        self.committer = Committer(conninfo=conninfo, day_of=utc_day, answer=self._hear)
+
+    def _hear(self, answers) -> None:
+        with self._arrived:
+            self.answers.update(answers)
+            self._arrived.notify_all()
+
+    def commit(self, *fires):
+        """Submit fires as one batch and wait for their answers, in order."""
+        for number, fire in enumerate(fires):
+            assert self.committer.submit(fire, number)
+        if not self.committer._thread.is_alive():
+            self.committer.start()
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.answers) == len(fires), timeout=20)
+            answers, self.answers = self.answers, {}
+        return [answers[number] for number in range(len(fires))]
+
+
+@pytest.fixture
+def desk():
+    desk = Desk(conninfo())
+    yield desk
+    desk.committer.stop()
+
+
+@pytest.fixture
+def shop():
+    advertiser = make_advertiser(name="Shop")
+    segment = make_segment(advertiser)
+    return advertiser, segment, make_pixel(advertiser, segment)
+
+
+def fire(shop, browser="a" * 32, minutes=0, **fields):
+    advertiser, segment, pixel = shop
+    at = NOON + timedelta(minutes=minutes)
+    change = Change("add", segment.pk, 1, at, lifetime=timedelta(days=30))
+    defaults = {"advertiser_id": advertiser.pk, "pixel_id": pixel.pk, "browser": browser, "changes": (change,)}
+    return Fire(**{"id": uuid7(), "received_at": at, "codes": {segment.pk: segment.code}} | defaults | fields)
+
+
+def test_a_fire_becomes_a_member_with_its_join_load_and_count(shop, desk):
+    advertiser, segment, pixel = shop
+    (stored,) = desk.commit(fire(shop, page_host="shop.example", page_path="/cart"))
+
+    assert stored.outcome == Outcome.APPLIED
+    with acting_for(advertiser.pk):
+        identifier = Identifier.objects.get(kind="browser", value="a" * 32)
+        membership = Membership.objects.get(profile=identifier.profile_id, segment=segment)
+        assert membership.starts_at == NOON
+        assert membership.expires_at == NOON + timedelta(days=30)
+        assert Transition.objects.get().change == "join"
+        assert (
+            SegmentDelta.objects.values_list("joins", "loads", "daily_uniques", "monthly_uniques").get() == (1,) * 4
+        )
+        row = FireRow.objects.get()
+        assert (row.pixel_id, row.profile_id, row.page_host) == (pixel.pk, identifier.profile_id, "shop.example")
+        assert row.actions == [{"do": "add", "segment": segment.pk, "code": "cart", "value": None}]
+    assert FireDelta.objects.values_list("outcome", "fires").get() == ("applied", 1)
+
+
+def test_one_browser_many_times_in_one_batch_is_one_member_with_many_loads(shop, desk):
+    desk.commit(*(fire(shop, minutes=minute) for minute in range(50)))
+
+    with acting_for(shop[0].pk):
+        assert Membership.objects.get().expires_at == NOON + timedelta(days=30, minutes=49)
+        assert Transition.objects.count() == 1
+        assert SegmentDelta.objects.values_list("joins", "loads", "daily_uniques").get() == (1, 50, 1)
+
+
+def test_a_rejected_fire_makes_no_profile_and_is_shown_and_counted(shop, desk):
+    refused = fire(shop, changes=(), refusals=(Refusal("add", "12", Reason.VALUE_OVERFLOW, "2147483648"),))
+    (stored,) = desk.commit(refused)
+
+    assert stored == (Outcome.REJECTED, Reason.VALUE_OVERFLOW, ())
+    assert not Profile.all_advertisers.exists()
+    with acting_for(shop[0].pk):
+        assert FireRow.objects.get().reason == "value_overflow"
+    assert FireDelta.objects.get().reason == "value_overflow"
+
+
+def test_a_fire_that_leads_to_no_advertiser_is_only_counted(desk):
+    nobody = Fire(uuid7(), NOON, None, None, None, reason=Reason.UNKNOWN_PIXEL)
+    (stored,) = desk.commit(nobody)
+
+    assert stored.outcome == Outcome.REJECTED
+    assert not FireRow.all_advertisers.exists()
+    assert FireDelta.objects.values_list("advertiser", "reason").get() == (None, "unknown_pixel")
+
+
+def test_the_same_event_id_within_a_day_is_a_duplicate_for_this_browser_only(shop, desk):
+    first, other = desk.commit(fire(shop, eid="order-1"), fire(shop, browser="b" * 32, eid="order-1"))
+    again, next_day = desk.commit(fire(shop, minutes=1, eid="order-1"), fire(shop, minutes=25 * 60, eid="order-1"))
+
+    assert [one.outcome for one in (first, other, again, next_day)] == ["applied", "applied", "duplicate", "applied"]
+    (within_batch,) = {one.outcome for one in desk.commit(*(fire(shop, eid="x") for _ in range(2)))[1:]}
+    assert within_batch == "duplicate"
+
+
+def test_a_poison_fire_is_rejected_alone(shop, desk):
+    good = [fire(shop, browser=f"{number:032x}") for number in range(20)]
+    poison = fire(shop, browser="f" * 32, other="NUL \0 is no text for PostgreSQL")
+    stored = desk.commit(*good[:13], poison, *good[13:])
+
+    assert [one.outcome for one in stored].count("applied") == 20
+    assert stored[13].outcome == Outcome.REJECTED
+    with acting_for(shop[0].pk):
+        assert Membership.objects.count() == 20
+
+
+def test_a_segment_of_another_advertiser_cannot_be_written_even_by_the_committer(shop, desk):
+    foreign = make_segment(make_advertiser(), "foreign")
+    crossed = fire(shop, changes=(Change("add", foreign.pk, 1, NOON, lifetime=timedelta(days=1)),))
+    stored, neighbour = desk.commit(crossed, fire(shop, browser="b" * 32))
+
+    assert stored.outcome == Outcome.REJECTED, "the composite key of the schema refuses it at COMMIT"
+    assert neighbour.outcome == Outcome.APPLIED
+    assert not Membership.all_advertisers.filter(segment=foreign).exists()
+
+
+def test_without_a_database_the_answer_says_that_nothing_is_stored(shop):
+    desk = Desk("host=127.0.0.1 port=1 dbname=muster")
+    try:
+        assert desk.commit(fire(shop)) == [None]
+    finally:
+        desk.committer.stop()
+
+
+def test_a_broken_connection_is_opened_again(shop, desk):
+    desk.commit(fire(shop))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'muster-door'"
+        )
+    assert desk.commit(fire(shop, minutes=1)) == [None], (
+        "what was on the broken connection is not stored, and says so"
+    )
+    assert desk.commit(fire(shop, minutes=2))[0].outcome == Outcome.APPLIED
+
+
+def test_two_committers_with_the_same_people_in_reversed_order_do_not_deadlock(shop, desk):
+    other = Desk(conninfo())
+    try:
+        people = [f"{number:032x}" for number in range(200)]
+        threads = [
+            threading.Thread(target=one.commit, args=[fire(shop, browser=person, minutes=round_) for person in order])
+            for round_ in range(5)
+            for one, order in ((desk, people), (other, people[::-1]))
+        ]
+        for pair in zip(threads[::2], threads[1::2], strict=True):
+            for thread in pair:
+                thread.start()
+            for thread in pair:
+                thread.join(30)
+        with acting_for(shop[0].pk):
+            assert Membership.objects.count() == Transition.objects.count() == Profile.objects.count() == 200
+            assert sum(SegmentDelta.objects.values_list("loads", flat=True)) == 2000
+    finally:
+        other.committer.stop()
