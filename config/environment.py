@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from config.keys import installation_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+OWN_BROKER = "pgmq://muster"  # the name stands for our own database
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -101,7 +102,7 @@ def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
         "pool_size": 4,
         "pool_timeout": 5,
     }
-    if url == "pgmq://":
+    if url == OWN_BROKER:
         options["conn_string"] = conninfo(database)
     return options
 

@@ -6,17 +6,21 @@ itself on the leash and becomes the program:
     python -I -S config/leash.py PARENT_PID SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
 
 Linux only; elsewhere the leash is not there, and a `kill -9` of the parent leaves the program running.
+The processes that such a program starts in turn (granian's workers, Celery's) watch for it themselves.
 """
 
 import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PARENT_IS_GONE = 113
+SUPERVISED = "MUSTER_SUPERVISED"  # set by `manage.py up` for everything it starts
 
 
 def die_with_parent(parent_pid: int, with_signal: int = signal.SIGKILL) -> None:
@@ -43,6 +47,23 @@ def leashed(
     who = f"{owner[0]}:{owner[1]}" if owner else "-"
     script = str(Path(__file__).resolve())
     return [sys.executable, "-I", "-S", script, str(os.getpid()), str(int(with_signal)), who, *command]
+
+
+def end_with_starter(starter_pid: int | None) -> None:
+    """Under `manage.py up`, end this process within a second of the process that forked it.
+
+    A thread looks, because the kernel's request would bind us to the thread that forked, and pools
+    fork from threads that come and go. Elsewhere (under systemd, gunicorn) nothing happens.
+    """
+    if starter_pid is None or not os.environ.get(SUPERVISED):
+        return
+
+    def watch() -> None:
+        while os.getppid() == starter_pid:
+            time.sleep(0.5)
+        os._exit(PARENT_IS_GONE)
+
+    threading.Thread(target=watch, name="end-with-starter", daemon=True).start()
 
 
 def become(parent_pid: int, with_signal: int, who: str, command: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ Event = MutableMapping[str, Any]
 
 # What looks like a person is taken out of every text, wherever it came from (a path, an exception).
 PERSONAL = [
-    (re.compile(r"[^\s\"'<>()=,;:/?&]+(?:@|%40)[^\s\"'<>()=,;:/?&]+"), "[email]"),
+    (re.compile(r"[^\s\"'<>()=,;:/?&]+(?:@|%40)[^\s\"'<>()=,;:/?&]+\.[A-Za-z]{2,}"), "[email]"),
     (re.compile(r"(?:\+|%2[bB])\d[\d .()-]{6,}\d"), "[phone]"),
     (re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\b"), r"\1.0"),
     (re.compile(r"\b(?:[0-9a-fA-F]{1,4}:){3,7}(?::?[0-9a-fA-F]{1,4})+\b"), "[address]"),

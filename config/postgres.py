@@ -212,9 +212,7 @@ class EmbeddedServer:
                 return
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise PostgresError(
-                        f"PostgreSQL does not answer: {error}\n{self._last_words()}"
-                    ) from error
+                    raise PostgresError(f"PostgreSQL does not answer: {error}\n{self._last_words()}") from error
             time.sleep(0.02)
 
     def _make_database(self) -> None:
@@ -224,9 +222,7 @@ class EmbeddedServer:
             verb = sql.SQL("ALTER" if known else "CREATE")
             role = sql.Identifier(NAME)
             # Its owner is no superuser, as on any server of the user's own; CREATEDB is for the tests.
-            server.execute(
-                sql.SQL("{} ROLE {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(password))
-            )
+            server.execute(sql.SQL("{} ROLE {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(password)))
             if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
                 server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
 
@@ -390,9 +386,7 @@ def _write_private(path: Path, text: str, owner: tuple[int, int] | None) -> None
 def _reachable_programs(programs: Path, where: Place) -> Path:
     """Return `programs`, or a copy beside the data where the server's user cannot walk to them."""
     if not (programs / "postgres").exists():
-        raise PostgresError(
-            f"There is no PostgreSQL in {programs}: set MUSTER_POSTGRES_BIN, or DATABASE_URL."
-        )
+        raise PostgresError(f"There is no PostgreSQL in {programs}: set MUSTER_POSTGRES_BIN, or DATABASE_URL.")
     programs = programs.resolve()
     if where.owner is None or _can_walk(programs, where.owner):
         return programs
@@ -400,9 +394,7 @@ def _reachable_programs(programs: Path, where: Place) -> Path:
     if not copy.exists():
         draft = copy.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(
-            programs.parent, draft, ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True
-        )
+        shutil.copytree(programs.parent, draft, ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
         for item in (draft, *draft.rglob("*")):
             if not item.is_symlink():
                 item.chmod(0o755 if item.is_dir() or item.stat().st_mode & 0o100 else 0o644)
@@ -452,9 +444,7 @@ def _clear_what_a_killed_server_left(where: Place) -> None:
     """Remove the pid file and sockets of a server that is dead; we hold its lock, so we know."""
     pid = _pid(where)
     if pid and _works_in(pid, where.data):
-        raise PostgresError(
-            f"A PostgreSQL server that is not ours runs in {where.data} (process {pid}): end it."
-        )
+        raise PostgresError(f"A PostgreSQL server that is not ours runs in {where.data} (process {pid}): end it.")
     leftovers: Iterable[Path] = (where.data / "postmaster.pid", *where.sockets.glob(".s.PGSQL.*"))
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""The clock of the installation: exactly one beat ticks, and others wait to take over.
+
+An installation on several machines may start several beats. Whoever holds the advisory lock ticks;
+a standby looks every second whether the lock has come free. A beat that has lost its connection has
+lost the lock with it, and ends (its supervisor starts it again, as a standby).
+"""
+
+import time
+from typing import Any
+
+import psycopg
+import structlog
+from celery.beat import Scheduler
+from django.conf import settings
+
+from config.celery import beat_schedule, prepare_broker
+from config.environment import conninfo
+
+LOCK = 0x6D75_7374_6274  # "mustbt"
+
+log = structlog.get_logger(__name__)
+
+
+class StandbyScheduler(Scheduler):
+    """Celery's own scheduler in memory, which starts to tick when it holds the lock."""
+
+    max_interval = 1  # the longest that a lost lock goes unseen
+
+    def setup_schedule(self) -> None:
+        """Wait for the lock, then take up the clockwork."""
+        self.lock = psycopg.connect(conninfo(settings.DATABASES["default"]), autocommit=True)
+        if not self._holds_lock():
+            log.info("standby: another beat ticks")
+            while not self._holds_lock():
+                time.sleep(1)
+        log.info("this beat ticks")
+        prepare_broker()
+        self.merge_inplace(beat_schedule(set(self.app.tasks)))
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due, as long as the connection that holds the lock lives."""
+        try:
+            self.lock.execute("SELECT 1")
+        except psycopg.Error as error:
+            log.error("the lock is lost with its connection", error=type(error).__name__)
+            raise SystemExit(1) from error
+        return float(super().tick(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let the next one tick."""
+        super().close()
+        self.lock.close()
+
+    def _holds_lock(self) -> bool:
+        row = self.lock.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+        return bool(row and row[0])

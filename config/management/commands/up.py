@@ -1,0 +1,220 @@
+"""`manage.py up`: all of Muster on this machine, as one group."""
+
+import secrets
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import BaseCommand, CommandError, call_command, get_commands
+from django.db import connection
+
+from config import health
+from config.celery import prepare_broker
+from config.ports import PortTakenError, await_free, parse_bind
+from config.postgres import EmbeddedServer, PostgresError
+from config.supervisor import Group, Program, to_terminal
+
+OPERATOR = "operator"
+LOCK = 0x6D75_7374_7570  # "mustup": one machine at a time migrates
+LOOK_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    """Start PostgreSQL, web, door, worker and beat; end them all on Ctrl-C."""
+
+    help = "Start Muster on this machine: PostgreSQL (unless DATABASE_URL is set), web, door, worker and beat."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="fill a demo advertiser once Muster is up")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        if options["demo"] and "demo" not in get_commands():
+            raise CommandError("There is no demo in this version.")
+        try:
+            await_free(settings.MUSTER_ADMIN_BIND, setting="MUSTER_ADMIN_BIND")
+            await_free(settings.MUSTER_PIXEL_BIND, setting="MUSTER_PIXEL_BIND")
+            server = start_database()
+        except (PortTakenError, PostgresError) as error:
+            raise CommandError(str(error)) from error
+        try:
+            password = prepare_installation()
+            self._run(server, password, demo=options["demo"])
+        finally:
+            connection.close()
+            if server:
+                server.stop()
+                to_terminal("postgres", "ended")
+
+    def _stop(self, number: int, frame: object) -> None:
+        if self.stopping.is_set():
+            raise SystemExit(1)  # a second Ctrl-C: the leash ends the programs at once
+        self.stopping.set()
+
+    def _run(self, server: EmbeddedServer | None, password: str, *, demo: bool) -> None:
+        group = Group(
+            programs=programs(),
+            endings=[["beat", "door", "web"], ["worker", "exporter"]],
+            folder=settings.BASE_DIR,
+            logs=settings.DATA_DIR / "logs",
+            say=to_terminal,
+        )
+        if self.stopping.is_set():
+            return
+        group.start()
+        try:
+            if self._await_answers(group):
+                self.stdout.write(greeting(password))
+                if demo:
+                    group.add(Program("demo", manage("demo"), once=True))
+            while not self.stopping.wait(LOOK_SECONDS):
+                group.watch()
+                revive(server)
+        finally:
+            to_terminal("muster", "ends: beat, door and web first, then the workers, then PostgreSQL")
+            group.stop()
+
+    def _await_answers(self, group: Group) -> bool:
+        """Wait until web and door answer; return False where somebody wants to stop before."""
+        waiting = [("web", settings.MUSTER_ADMIN_BIND, settings.MUSTER_ADMIN_URL, "/health/live")]
+        if find_spec("config.door"):
+            waiting.append(("door", settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL, "/"))
+        while waiting and not self.stopping.wait(LOOK_SECONDS):
+            group.watch()
+            waiting = [one for one in waiting if not answers(*one[1:])]
+        return not waiting
+
+
+def start_database() -> EmbeddedServer | None:
+    """Start the embedded server, unless DATABASE_URL names another one."""
+    if settings.DATABASE_URL:
+        return None
+    programs = Path(settings.MUSTER_POSTGRES_BIN) if settings.MUSTER_POSTGRES_BIN else None
+    server = EmbeddedServer(settings.DATA_DIR, options=settings.MUSTER_POSTGRES_OPTIONS, programs=programs)
+    began = time.monotonic()
+    server.start()
+    to_terminal("postgres", f"answers after {time.monotonic() - began:.1f} s")
+    return server
+
+
+def revive(server: EmbeddedServer | None) -> None:
+    """Start the embedded server again if it has died."""
+    if server is None or server.process is None or server.process.poll() is None:
+        return
+    to_terminal("postgres", f"ended unasked with code {server.process.returncode}; starts again")
+    try:
+        server.start()
+    except PostgresError as error:
+        to_terminal("postgres", str(error))
+
+
+def prepare_installation() -> str:
+    """Bring schema and static files up to date; return the operator's password on the very first start."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        call_command("migrate", interactive=False, verbosity=0)
+        prepare_broker()
+        password = make_operator()
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+    call_command("collectstatic", interactive=False, verbosity=0)
+    found = health.faults()
+    if found:
+        raise CommandError("Muster does not start.\n" + "\n".join(f"- {fault.sentence}" for fault in found))
+    return password
+
+
+def make_operator() -> str:
+    """Make the first superuser and return the password; return "" where there is a superuser already."""
+    users = get_user_model().objects
+    if users.filter(is_superuser=True).exists():
+        return ""
+    password = secrets.token_urlsafe(15)
+    users.create_superuser(OPERATOR, password=password)
+    return password
+
+
+def programs() -> list[Program]:
+    """Return the programs of the group: two listeners, two workers, one clock."""
+    concurrency = f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"
+    group = [
+        Program(
+            "web",
+            [
+                *listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1),
+                "--blocking-threads=8",
+                "config.wsgi:application",
+            ],
+        ),
+        Program("worker", [*worker("celery"), concurrency]),
+        Program("exporter", [*worker("exports"), concurrency]),
+        Program(
+            "beat", [*celery("beat"), "--scheduler=config.beat:StandbyScheduler", "--pidfile=", "--schedule=unused"]
+        ),
+    ]
+    if find_spec("config.door"):
+        door = listener(settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS)
+        # granian's own choice of a loop may be one that hangs.
+        group.insert(1, Program("door", [*door, "--loop=uvloop", "config.door:app"]))
+    return group
+
+
+def listener(bind: str, interface: str, *, workers: int) -> list[str]:
+    """Return granian's command line up to the name of the application."""
+    host, port = parse_bind(bind)
+    return [
+        *(sys.executable, "-m", "granian", f"--interface={interface}", f"--host={host}", f"--port={port}"),
+        *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=warning"),
+        *("--respawn-failed-workers", "--respawn-interval=1", "--workers-kill-timeout=15"),
+    ]
+
+
+def celery(what: str) -> list[str]:
+    # Celery warns of root at each start; whoever starts Muster as root on a machine of its own knows.
+    warned = "-Wignore:You're running the worker with superuser privileges"
+    return [sys.executable, warned, "-m", "celery", "--quiet", "--app=config.celery", what]
+
+
+def worker(queue: str) -> list[str]:
+    """Return the command line of a worker for one queue; workers do not talk to each other."""
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [*celery("worker"), f"--queues={queue}", f"--hostname={queue}@%h", *quiet]
+
+
+def manage(*words: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
+
+
+def answers(bind: str, url: str, path: str) -> bool:
+    """Say whether somebody answers HTTP there, with whatever status."""
+    host, port = parse_bind(bind)
+    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    request = urllib.request.Request(f"http://{near}:{port}{path}", headers={"Host": urlsplit(url).netloc})
+    try:
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def greeting(password: str) -> str:
+    """Return what a person needs to know once Muster is up."""
+    admin, door = settings.MUSTER_ADMIN_URL, settings.MUSTER_PIXEL_URL
+    lines = ["", "Muster is up.", "", f"  Admin   {admin}/admin/", f"  API     {admin}/api/v1/", f"  Pixels  {door}"]
+    if password:
+        lines += ["", f"  Log in as {OPERATOR} with the password {password}", "  It is shown this once: keep it."]
+    lines += ["", f"Logs are in {settings.DATA_DIR / 'logs'}. Ctrl-C ends everything.", ""]
+    return "\n".join(lines)
