@@ -13,7 +13,6 @@ from django.core.checks import CheckMessage, Error
 from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.models import F, ForeignKey, Model, UniqueConstraint
-from django.forms import ModelForm
 
 from audience.admin.base import (
     TenantAdmin,
@@ -41,9 +40,10 @@ def check_tenancy(app_configs: Sequence[AppConfig] | None = None, **_: object) -
 def check_models(models: Sequence[type[Model]]) -> Iterator[CheckMessage]:
     """Yield an error for each model with an advertiser that misses the manager or a composite key."""
     for model in models:
-        if _has_advertiser(model) and not isinstance(model._default_manager, TenantManager):
-            if model._meta.label not in WITHOUT_MANAGER:
-                yield _error(1, f"{model._meta.label} has an advertiser and is no TenantModel.", model)
+        label = model._meta.label
+        is_kept = isinstance(model._default_manager, TenantManager)
+        if _has_advertiser(model) and not is_kept and label not in WITHOUT_MANAGER:
+            yield _error(1, f"{label} has an advertiser and is no TenantModel.", model)
         if issubclass(model, TenantModel):
             yield from _missing_keys(model)
 
@@ -78,7 +78,7 @@ def _check_inline(inline: Any) -> Iterator[CheckMessage]:
     yield from _check_form(inline.form, inline, inline)
 
 
-def _check_form(form: type[ModelForm[Any]], page: Any, where: type) -> Iterator[CheckMessage]:
+def _check_form(form: type, page: Any, where: type) -> Iterator[CheckMessage]:
     if not issubclass(form, TenantForm):
         yield _error(6, f"{where.__name__} has a form that is no TenantForm.", where)
     if page.role_to_add is None and page.role_to_change is None:
@@ -86,7 +86,7 @@ def _check_form(form: type[ModelForm[Any]], page: Any, where: type) -> Iterator[
     for fields in _unique_keys(page.model):
         names = {field.name for field in page.model._meta.fields if field.editable}
         if "advertiser" not in fields and set(fields) <= names:
-            text = f"{page.model.__name__} is unique in {fields} over all advertisers: an error tells what others have."
+            text = f"{page.model.__name__} is unique in {fields} over all advertisers: errors tell what others have."
             yield _error(7, text, where)
 
 
@@ -154,4 +154,5 @@ def _flat(operations: Sequence[Operation]) -> Iterator[RunSQL]:
 
 
 def _error(number: int, text: str, where: type) -> Error:
-    return Error(text, hint="See audience/admin/base.py and audience/tenancy.py.", obj=where, id=f"audience.E00{number}")
+    hint = "See audience/admin/base.py and audience/tenancy.py."
+    return Error(text, hint=hint, obj=where, id=f"audience.E00{number}")

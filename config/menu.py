@@ -1,0 +1,83 @@
+"""The admin's menu: which pages there are, in which order, and for whom."""
+
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from audience.admin.base import seat_at
+
+
+class Entry(NamedTuple):
+    """One line of the menu: a model's list, as `app_label.model_name`."""
+
+    title: str
+    icon: str
+    model: str
+
+
+class Group(NamedTuple):
+    """Lines under one heading; it is left out while it has none."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+MENU = (
+    Group(
+        "",
+        (
+            Entry("Segments", "group_work", "segments.segment"),
+            Entry("Pixels", "sensors", "pixels.pixel"),
+            Entry("Audience", "person_search", "audience.profile"),
+        ),
+    ),
+    Group(
+        "Exports",
+        (
+            Entry("Exports", "outbox", "exports.export"),
+            Entry("Runs", "receipt_long", "exports.run"),
+            Entry("Destinations", "dns", "exports.destination"),
+        ),
+    ),
+    Group(
+        "Settings",
+        (
+            Entry("Team", "groups", "audience.teammembership"),
+            Entry("API tokens", "key", "audience.apitoken"),
+        ),
+    ),
+    Group(
+        "Installation",
+        (
+            Entry("Advertisers", "domain", "audience.advertiser"),
+            Entry("Users", "manage_accounts", "auth.user"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups of the menu that this user may open."""
+    groups = [{"title": group.title, "items": _items(group, request)} for group in MENU]
+    home = {"title": "Dashboard", "icon": "space_dashboard", "link": reverse("admin:index")}
+    groups[0]["items"].insert(0, home)
+    return [group for group in groups if group["items"]]
+
+
+def _items(group: Group, request: HttpRequest) -> list[dict[str, Any]]:
+    pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
+    items = []
+    for entry in group.entries:
+        page = pages.get(entry.model)
+        if page is not None and page.has_view_permission(request):
+            link = reverse(f"admin:{entry.model.replace('.', '_')}_changelist")
+            items.append({"title": entry.title, "icon": entry.icon, "link": link})
+    return items
+
+
+def site_title(request: HttpRequest) -> str:
+    """Return what stands in the browser's tab."""
+    seat = seat_at(request)
+    return f"{seat.advertiser} · Muster" if seat else "Muster"
