@@ -4,7 +4,7 @@ from pathlib import Path
 
 import environ
 
-from config import environment, logs, postgres
+from config import environment, logs, postgres, theme
 from config.keys import installation_key
 
 env = environ.Env()
@@ -51,10 +51,10 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[MUSTER_ADMIN_UR
 environment.refuse_half_production(MUSTER_PRODUCTION, [MUSTER_ADMIN_URL, MUSTER_PIXEL_URL], ALLOWED_HOSTS)
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "config.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -120,8 +120,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Background work ------------------------------------------------------------------------------
 
-# Where tasks wait: `pgmq://` is tables in our own database; redis://… in larger installations.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="pgmq://")
+# Where tasks wait: pgmq://muster is tables in our own database; redis://… in larger installations.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="pgmq://muster")
 CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL, DATABASES["default"])
 # Tasks that a worker does at once, in each of its two queues (short tasks, exports).
 MUSTER_WORKER_CONCURRENCY = env.int("MUSTER_WORKER_CONCURRENCY", default=2)
@@ -150,10 +150,10 @@ CELERY_TIMEZONE = "UTC"
 # Folders that files may be written to, as NAME=PATH.
 EXPORT_FOLDERS = {
     name: Path(path)
-    for name, path in environment.named(
-        env.list("EXPORT_FOLDERS", default=[f"exports={DATA_DIR / 'exports'}"]), "="
-    )
+    for name, path in environment.named(env.list("EXPORT_FOLDERS", default=[f"exports={DATA_DIR / 'exports'}"]), "=")
 }
+# Where runs write and keep their files; on a disk that all workers share, where there are several machines.
+EXPORT_RUN_DIR = Path(env.str("EXPORT_RUN_DIR", default=str(DATA_DIR / "runs"))).absolute()
 # Private networks that destinations may lie in; none unless named.
 DELIVERY_ALLOWED_NETWORKS = environment.networks(env.list("DELIVERY_ALLOWED_NETWORKS", default=[]))
 # Ports that SFTP destinations may use.
@@ -164,9 +164,7 @@ DELIVERY_ALLOWED_PORTS = [int(port) for port in env.list("DELIVERY_ALLOWED_PORTS
 # Set the browser id's cookie as partitioned (CHIPS): one id for each site that the pixel stands on.
 MUSTER_COOKIE_PARTITIONED = env.bool("MUSTER_COOKIE_PARTITIONED", default=False)
 # Set the cookie without Secure, so that it works over plain http on one machine.
-MUSTER_DEV_HTTP_COOKIE = env.bool(
-    "MUSTER_DEV_HTTP_COOKIE", default=not MUSTER_PIXEL_URL.startswith("https://")
-)
+MUSTER_DEV_HTTP_COOKIE = env.bool("MUSTER_DEV_HTTP_COOKIE", default=not MUSTER_PIXEL_URL.startswith("https://"))
 # Processes of the door that `manage.py up` starts: one for two cores.
 MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=environment.half_the_cores())
 
@@ -252,6 +250,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+# --- The admin's look -----------------------------------------------------------------------------
+
+UNFOLD = theme.UNFOLD
 
 # --- Mail and logs --------------------------------------------------------------------------------
 
