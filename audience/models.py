@@ -123,6 +123,17 @@ class ApiToken(TenantModel):
         return self.name
 
 
+class ApiCalls(models.Model):
+    """How many calls a token has made in its latest minute: one row a token, see `audience.api.limits`."""
+
+    token = models.OneToOneField(ApiToken, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    minute = models.DateTimeField()
+    calls = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.calls} at {self.minute:%H:%M}"
+
+
 class Profile(TenantModel):
     """One person or browser as one advertiser knows it."""
 

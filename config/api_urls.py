@@ -1,0 +1,16 @@
+"""Where the resources of the API are: `/api/v1/…`."""
+
+from django.urls import URLPattern, URLResolver, path, re_path
+from rest_framework.routers import SimpleRouter
+
+from audience.api import docs
+from audience.api.views import UnknownAddress
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("docs/", docs.read, name="api-docs"),
+    path("schema", docs.SchemaView.as_view(), name="api-schema"),
+    *router.urls,
+    re_path(r"", UnknownAddress.as_view()),
+]
