@@ -231,24 +231,30 @@ ADMIN_CONTENT_SECURITY_POLICY = {
 
 # --- API ------------------------------------------------------------------------------------------
 
+# Calls that one token may make in a minute.
+API_CALLS_A_MINUTE = env.int("API_CALLS_A_MINUTE", default=1000)
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["audience.api.bodies.BoundedJson"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "audience.api.errors.answer",
     "UNAUTHENTICATED_USER": None,
     "NUM_PROXIES": 0,  # REMOTE_ADDR is the client's already, see `config.proxies`
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Muster",
-    "DESCRIPTION": "Segments, pixels, profiles and exports of one advertiser.",
+    "DESCRIPTION": "Segments, members, pixels, profiles and exports of one advertiser.",
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "audience.api.openapi.add_errors",
+    ],
 }
 
 # --- The admin's look -----------------------------------------------------------------------------
