@@ -26,9 +26,12 @@ app.set_default()  # the current app is one thread's; this is every thread's
 CLOCKWORK = {
     "segments.tasks.sweep": 2,
     "segments.tasks.merge_counts": 5,
-    "pixels.tasks.roll_up_pages": 10,
+    "pixels.tasks.merge_counts": 5,
     "exports.tasks.tick": 60,
     "audience.tasks.make_partitions": 3600,
+    "audience.tasks.drop_old_partitions": 3600,
+    "pixels.tasks.forget_pages": 3600,
+    "segments.tasks.forget_passers_by": 24 * 3600,
 }
 
 

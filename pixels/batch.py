@@ -193,27 +193,45 @@ def _same(fire: Fire) -> str:
 
 
 _PUT_OUTCOMES = """
-    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, fires)
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::int[])
+    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, page_host, page_path, fires, last_at)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::int[], %s::timestamptz[])
 """
 
 
+class OutcomeKey(NamedTuple):
+    """What fires are counted by."""
+
+    advertiser_id: int | None
+    pixel_id: int | None
+    hour: datetime
+    outcome: str
+    reason: str
+    page_host: str
+    page_path: str
+
+
 def put_outcomes(cursor: Cursor, entries: Iterable[Entry]) -> None:
-    """Count the fires by advertiser, pixel, hour, outcome and reason."""
-    counts: Counter[tuple[int | None, int | None, datetime, str, str]] = Counter()
+    """Count the fires by advertiser, pixel, hour, outcome, reason and page."""
+    counts: Counter[OutcomeKey] = Counter()
+    last_at: dict[OutcomeKey, datetime] = {}
     for entry in entries:
         fire = entry.fire
-        hour = fire.received_at.replace(minute=0, second=0, microsecond=0)
-        counts[fire.advertiser_id, fire.pixel_id, hour, entry.outcome, entry.reason or ""] += 1
-    advertisers, pixels, hours, outcomes, reasons = zip(*counts, strict=True)
+        at = fire.received_at
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        page = (fire.page_host, fire.page_path)
+        key = OutcomeKey(fire.advertiser_id, fire.pixel_id, hour, entry.outcome, entry.reason or "", *page)
+        counts[key] += 1
+        last_at[key] = max(at, last_at.get(key, at))
+    advertisers, pixels, hours, *words = zip(*counts, strict=True)
     cursor.execute(
         _PUT_OUTCOMES,
         [
             plain(advertisers),
             plain(pixels),
             instants(hours),
-            texts(outcomes),
-            texts(reasons),
+            *(texts(column) for column in words),
             plain(counts.values()),
+            instants(last_at.values()),
         ],
     )

@@ -39,11 +39,11 @@ class Pixel(TenantModel):
     previous_key = models.CharField(max_length=16, unique=True, null=True, editable=False)  # noqa: DJ001
     previous_key_ends_at = models.DateTimeField(null=True, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
-    value_source = models.CharField(
-        "value", max_length=10, choices=ValueSource.choices, default=ValueSource.FIXED
-    )
+    value_source = models.CharField("value", max_length=10, choices=ValueSource.choices, default=ValueSource.FIXED)
     may_tags_set_lifetime = models.BooleanField(
-        "lifetime from the page", default=False, help_text="Let the tag say keep=7d, up to each segment's limit."
+        "lifetime from the page",
+        default=False,
+        help_text="Let the tag say keep=7d, up to each segment's limit.",
     )
     # The built-in pixel that fires of /seg without a known pid are filed under: one per advertiser.
     is_direct = models.BooleanField(default=False, editable=False)
@@ -72,9 +72,7 @@ class PixelAction(TenantModel):
 
     pixel = models.ForeignKey(Pixel, on_delete=models.CASCADE, db_constraint=False, related_name="actions")
     do = models.CharField("action", max_length=6, choices=Do.choices, default=Do.ADD)
-    segment = models.ForeignKey(
-        Segment, on_delete=models.CASCADE, db_constraint=False, related_name="pixel_actions"
-    )
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, db_constraint=False, related_name="pixel_actions")
     value = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(0), MaxValueValidator(LARGEST_VALUE)]
     )
@@ -169,7 +167,11 @@ class _Outcomes(models.Model):
 
 
 class FireDelta(_Outcomes):
-    """What one batch counted, not yet merged."""
+    """What one batch counted, by page, not yet merged: batches append and never wait for each other."""
+
+    page_host = models.CharField(max_length=253, blank=True)
+    page_path = models.CharField(max_length=1024, blank=True)
+    last_at = models.DateTimeField()
 
 
 class FireHour(_Outcomes):
@@ -188,9 +190,7 @@ class FireHour(_Outcomes):
 class SeenPage(TenantModel):
     """A page on which a pixel was seen, up to 1,000 per pixel."""
 
-    pixel = models.ForeignKey(
-        Pixel, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
-    )
+    pixel = models.ForeignKey(Pixel, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+")
     host = models.CharField(max_length=253)
     path = models.CharField(max_length=1024)
     fires = models.BigIntegerField(default=0)

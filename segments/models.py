@@ -131,6 +131,11 @@ class Segment(TenantModel):
     def lifetime(self) -> timedelta:
         return timedelta(minutes=self.lifetime_minutes)
 
+    @property
+    def longest_lifetime(self) -> timedelta:
+        """How long a tag or a caller may ask for."""
+        return timedelta(minutes=self.longest_lifetime_minutes or self.lifetime_minutes)
+
 
 class Membership(TenantModel):
     """A profile is in a segment at t when `starts_at <= t < expires_at`: read it through `segments.membership`.

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from segments import counts, sweeper
+from segments import counts, retention, sweeper
 
 
 @shared_task(ignore_result=True)
@@ -13,3 +13,8 @@ def sweep() -> None:
 @shared_task(ignore_result=True)
 def merge_counts() -> None:
     counts.merge_deltas()
+
+
+@shared_task(ignore_result=True)
+def forget_passers_by() -> None:
+    retention.forget_passers_by()

@@ -1,0 +1,15 @@
+"""The doors of the background work on the audience."""
+
+from celery import shared_task
+
+from audience import partitions
+
+
+@shared_task(ignore_result=True)
+def make_partitions() -> None:
+    partitions.make_partitions()
+
+
+@shared_task(ignore_result=True)
+def drop_old_partitions() -> None:
+    partitions.drop_old_partitions()

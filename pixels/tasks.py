@@ -1,0 +1,15 @@
+"""The doors of the background work on pixels."""
+
+from celery import shared_task
+
+from pixels import counts
+
+
+@shared_task(ignore_result=True)
+def merge_counts() -> None:
+    counts.merge_deltas()
+
+
+@shared_task(ignore_result=True)
+def forget_pages() -> None:
+    counts.forget_pages()

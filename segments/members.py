@@ -1,0 +1,155 @@
+"""Put people into a segment and take them out by identifier, and list who is in: for the API, the admin and uploads.
+
+A person is put in by the same decision as a fire does it (`segments.membership`), in one transaction for all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import psycopg
+from django.db import connection, models, transaction
+
+from audience.days import LocalDays
+from audience.identity import BadIdentifier, Key, find, find_or_make, normalise
+from segments.changes import Asked, apply_changes
+from segments.membership import Change, holds
+from segments.models import LARGEST_VALUE, Cause, Membership, Segment
+
+
+class Refused(models.TextChoices):
+    """Why one person was not put in or taken out (pixels.md 6.3)."""
+
+    BAD_IDENTIFIER = "bad_identifier", "This can be no identifier."
+    UNKNOWN_IDENTIFIER = "unknown_identifier", "Nobody is known by this identifier."
+    UNKNOWN_BROWSER = "unknown_browser", "No browser has this id. Only our cookie makes browser ids."
+    INACTIVE_SEGMENT = "inactive_segment", "The segment is switched off."
+    WRONG_KIND = "wrong_kind", "Members of a rule segment follow from its rule."
+    BAD_VALUE = "bad_value", "The value is not a whole number from 0."
+    VALUE_OVERFLOW = "value_overflow", "The value is above 2,147,483,647."
+    VALUE_OUT_OF_RANGE = "value_out_of_range", "The value is outside the range that the segment takes."
+    BAD_LIFETIME = "bad_lifetime", "The lifetime is not at least one minute."
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One person to put in or take out. Without a lifetime the segment's counts; without a value the stored stays."""
+
+    do: Literal["add", "remove"]
+    kind: str
+    identifier: str
+    value: int | None = None
+    lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one `Ask`: refused with a reason, or done with notes."""
+
+    reason: Refused | None = None
+    profile_id: UUID | None = None
+    joined: bool = False
+    left: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, cause: Cause = Cause.API) -> list[Answer]:
+    """Put people in and take them out in one transaction; return an answer for each, in order.
+
+    A refused one does not hold back the others. Adding makes a profile for an identifier that is not known yet,
+    except for browser ids, which only our cookie makes; removing makes none.
+    """
+    reasons = [_refuse(segment, ask) for ask in asked]
+    keys: list[Key | None] = []
+    for number, ask in enumerate(asked):
+        keys.append(None)
+        try:
+            keys[number] = Key(segment.advertiser_id, ask.kind, normalise(ask.kind, ask.identifier))
+        except BadIdentifier:
+            reasons[number] = reasons[number] or Refused.BAD_IDENTIFIER
+    with transaction.atomic(), connection.cursor() as wrapped:
+        return _change(wrapped.cursor, segment, asked, reasons, keys, at, cause)
+
+
+def _change(
+    cursor: psycopg.Cursor[tuple[object, ...]],
+    segment: Segment,
+    asked: Sequence[Ask],
+    reasons: list[Refused | None],
+    keys: Sequence[Key | None],
+    at: datetime,
+    cause: Cause,
+) -> list[Answer]:
+    good = [(ask, key) for ask, key, reason in zip(asked, keys, reasons, strict=True) if key and not reason]
+    makers = {key for ask, key in good if ask.do == "add" and ask.kind != "browser"}
+    profiles = find_or_make(cursor, makers, at) if makers else {}
+    profiles |= find(cursor, {key for _, key in good} - makers, at)
+    for number, (ask, key) in enumerate(zip(asked, keys, strict=True)):
+        if reasons[number] is None and key is not None and key not in profiles:
+            is_browser = ask.kind == "browser"
+            reasons[number] = Refused.UNKNOWN_BROWSER if is_browser else Refused.UNKNOWN_IDENTIFIER
+    done = [number for number, reason in enumerate(reasons) if reason is None]
+    changes = [
+        Asked(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], at, cause))
+        for number in done
+        if (key := keys[number]) is not None
+    ]
+    days = LocalDays({segment.advertiser_id: segment.advertiser.time_zone})
+    decisions = dict(zip(done, apply_changes(cursor, changes, days), strict=True))
+    answers = []
+    for number, reason in enumerate(reasons):
+        if (decision := decisions.get(number)) is None:
+            answers.append(Answer(reason))
+            continue
+        steps = {step.change for step in decision.steps}
+        key = keys[number]
+        answers.append(
+            Answer(None, profiles[key] if key else None, "join" in steps, "leave" in steps, decision.notes)
+        )
+    return answers
+
+
+def _refuse(segment: Segment, ask: Ask) -> Refused | None:
+    if segment.kind != Segment.Kind.PIXEL:
+        return Refused.WRONG_KIND
+    if not segment.is_active or segment.deleted_at is not None:
+        return Refused.INACTIVE_SEGMENT
+    if ask.lifetime is not None and ask.lifetime < timedelta(minutes=1):
+        return Refused.BAD_LIFETIME
+    if ask.value is None:
+        return None
+    if ask.value < 0:
+        return Refused.BAD_VALUE
+    if ask.value > LARGEST_VALUE:
+        return Refused.VALUE_OVERFLOW
+    smallest, largest = segment.value_from or 0, segment.value_to
+    is_outside = ask.value < smallest or (largest is not None and ask.value > largest)
+    return Refused.VALUE_OUT_OF_RANGE if is_outside else None
+
+
+def _change_of(segment: Segment, ask: Ask, at: datetime, cause: Cause) -> Change:
+    lifetime = segment.lifetime if ask.lifetime is None else min(ask.lifetime, segment.longest_lifetime)
+    return Change(
+        ask.do,
+        segment.pk,
+        segment.active_version,
+        at,
+        cause=cause,
+        lifetime=lifetime,
+        value=ask.value if ask.do == "add" else None,
+        refire=segment.refire,
+        re_add=segment.re_add,
+    )
+
+
+def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Membership]:
+    """Return up to `most` memberships that hold at an instant, in the order of profile ids, those after one.
+
+    Read by key: `membership_of_segment` from (segment, version, after), never by an offset.
+    """
+    rows = Membership.objects.filter(holds(at), segment=segment, version=segment.active_version)
+    if after is not None:
+        rows = rows.filter(profile_id__gt=after)
+    return list(rows.order_by("profile_id")[:most])
