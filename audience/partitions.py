@@ -49,13 +49,15 @@ def partitioned_models() -> Iterator[tuple[type[models.Model], Partitioning]]:
 
 
 def make_partitions(now: datetime | None = None) -> list[str]:
-    """Make the partitions that are missing; return their names. Safe to run twice at once."""
+    """Make the partitions that are missing, ahead and for late rows in DEFAULT; return their names.
+
+    Safe to run twice at once.
+    """
     made = []
     for model, partitioning in partitioned_models():
-        for start in partitioning.starts(now or timezone.now()):
-            name = _name(model._meta.db_table, start)
-            if _make(model._meta.db_table, name, start, partitioning):
-                made.append(name)
+        table = model._meta.db_table
+        starts = {*partitioning.starts(now or timezone.now()), *_late_starts(table, partitioning)}
+        made += [name for start in sorted(starts) if _make(table, name := _name(table, start), start, partitioning)]
     return made
 
 
@@ -82,6 +84,14 @@ def partition_names(table: str) -> list[str]:
             [table],
         )
         return [name for (name,) in cursor.fetchall()]
+
+
+def _late_starts(table: str, partitioning: Partitioning) -> set[datetime]:
+    """The partitions for which rows wait in DEFAULT: facts that came later than partitions reach back."""
+    with connection.cursor() as cursor:
+        unit, column = partitioning.unit, partitioning.column
+        cursor.execute(f"SELECT DISTINCT date_trunc('{unit}', {column}, 'UTC') FROM {table}_default")  # noqa: S608
+        return {start for (start,) in cursor.fetchall()}
 
 
 def _make(table: str, name: str, start: datetime, partitioning: Partitioning) -> bool:

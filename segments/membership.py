@@ -94,8 +94,8 @@ def _add(old: Interval | None, change: Change) -> Decision:
     if change.refire == Segment.Refire.KEEP:
         end = old.expires_at
     value, notes = _value(old.value, change)
-    sweep_at = end if old.sweep_at is None else min(old.sweep_at, end)
-    return Decision(Interval(old.starts_at, end, value, at, at, sweep_at), is_load=True, notes=notes)
+    steps, sweep_at = _reopen(old, end, change)
+    return Decision(Interval(old.starts_at, end, value, at, at, sweep_at), steps, is_load=True, notes=notes)
 
 
 def _remove(old: Interval | None, change: Change) -> Decision:
@@ -106,7 +106,22 @@ def _remove(old: Interval | None, change: Change) -> Decision:
     if not old.holds_at(at):
         return Decision(replace(old, decided_at=at), notes=("not_a_member",))
     interval = replace(old, expires_at=at, decided_at=at, sweep_at=None)
-    return Decision(interval, (Step("leave", at, change.cause),))
+    # Without `sweep_at` the leave by time is published already: the remove comes late and only moves the end.
+    steps = () if old.sweep_at is None else (Step("leave", at, change.cause),)
+    return Decision(interval, steps)
+
+
+def _reopen(old: Interval, end: datetime, change: Change) -> tuple[tuple[Step, ...], datetime | None]:
+    """Return the steps and the `sweep_at` of a member whose end moves.
+
+    A fact may come late (from a spool or a log), when the sweeper has published the old end already. Where it keeps
+    the member in beyond that end, a join at that same instant takes the leave back.
+    """
+    if old.sweep_at is not None:
+        return (), min(old.sweep_at, end)
+    if end <= old.expires_at:
+        return (), None
+    return (Step("join", old.expires_at, change.cause),), end
 
 
 def _overdue(old: Interval | None, at: datetime) -> tuple[Step, ...]:

@@ -1,5 +1,6 @@
 """What an add or a remove makes of a membership (pixels.md 2.1 to 2.3)."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -144,3 +145,28 @@ def test_a_remove_carries_its_cause():
     decision = decide(decide(None, add(0)).interval, Change("remove", 12, 1, at(1), cause=Cause.API))
 
     assert [(step.change, step.cause) for step in decision.steps] == [("leave", "api")]
+
+
+def swept(interval: Interval) -> Interval:
+    """The row after the sweeper has published its end."""
+    return replace(interval, sweep_at=None)
+
+
+def test_a_late_add_takes_back_a_leave_that_was_published_already():
+    row = swept(decide(None, add(0, keep=10)).interval)
+
+    decision = decide(row, add(5, keep=10))
+    assert [(step.change, step.at) for step in decision.steps] == [("join", at(10))]
+    assert (decision.interval.starts_at, decision.interval.expires_at) == (at(0), at(15))
+    assert decision.interval.sweep_at == at(15)
+
+    shorter = decide(row, add(5, keep=1))
+    assert (shorter.steps, shorter.interval.expires_at, shorter.interval.sweep_at) == ((), at(6), None)
+
+
+def test_a_late_remove_publishes_no_second_leave():
+    row = swept(decide(None, add(0, keep=10)).interval)
+
+    decision = decide(row, remove(5))
+    assert decision.steps == ()
+    assert decision.interval.expires_at == at(5)
