@@ -5,8 +5,12 @@ from rest_framework.routers import SimpleRouter
 
 from audience.api import docs
 from audience.api.views import UnknownAddress
+from segments.api.profiles import ProfileViewSet
+from segments.api.segments import SegmentViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("segments", SegmentViewSet, basename="api-segments")
+router.register("profiles", ProfileViewSet, basename="api-profiles")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/", docs.read, name="api-docs"),

@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Segments, members, pixels, profiles and exports of one advertiser.",
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [

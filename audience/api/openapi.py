@@ -6,6 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
 from audience.api import errors
+from audience.tenancy import acting_for
 
 _Operation = dict[str, Any]
 _OF_EVERY_OPERATION = (
@@ -42,10 +43,15 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class Operations(AutoSchema):
-    """Operation ids read `segments.list`; the first line of a view's docstring is its summary."""
+    """Operation ids read `segments.list`."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """Describe an operation for nobody in particular: no advertiser has the id 0."""
+        with acting_for(0):
+            return super().get_operation(*args, **kwargs)
 
     def get_operation_id(self) -> str:
-        return f"{self.get_tags()[0]}.{self.view.action}"
+        return f"{self.get_tags()[0]}.{getattr(self.view, 'action', self.method.lower())}"
 
 
 def add_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -72,6 +78,7 @@ def _add_errors(path: str, method: str, operation: _Operation) -> None:
     # Every operation refuses unknown query parameters, so each has a 400.
     for kind in {errors.INVALID.status: errors.INVALID, **{kind.status: kind for kind in reversed(kinds)}}.values():
         responses.setdefault(str(kind.status), {"$ref": f"#/components/responses/{kind.code}"})
+    operation["responses"] = dict(sorted(responses.items()))
 
 
 def _response(kind: errors.Kind) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class KeyPages(BasePagination):
         next_cursor = {
             "type": "string",
             "nullable": True,
+            "example": "WzEyXQ:1vNqXk:r3jV0cY0sP9m",
             "description": "Send it as `cursor` for the next page. Null on the last page.",
         }
         return {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError as ModelError
-from django.db.models import Model, QuerySet
+from django.db.models import Manager, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.fields import get_error_detail
 
@@ -22,9 +22,10 @@ class OwnRow(serializers.PrimaryKeyRelatedField[Any]):
     }
 
     def get_queryset(self) -> QuerySet[Any] | None:
-        if self.queryset is None:  # the field is only read
+        offered: QuerySet[Any] | Manager[Any] | None = vars(self)["queryset"]
+        if offered is None:  # the field is only read
             return None
-        model: type[Model] = self.queryset.model
+        model = offered.model
         if not issubclass(model, TenantModel):
             raise TypeError(f"{model.__name__} belongs to no advertiser; the API offers no rows of it.")
         return rows_of(model)

@@ -1,0 +1,1 @@
+"""Segments, their members, and the people behind them, through the API."""
