@@ -45,7 +45,7 @@ class Tally:
 
 DayOf = Callable[[int, datetime], date]  # the advertiser's local day of an instant
 
-# Needs `segments_membership_pkey`, one descent per key: `tests/segments/test_plans.py`.
+# One index descent per key: `tests/segments/test_plans.py`.
 _READ = """
     SELECT m.profile_id, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
         m.decided_at, m.sweep_at

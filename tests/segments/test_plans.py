@@ -1,0 +1,110 @@
+"""The plans that hot statements need: the index is named here, so that a change that loses it fails."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from audience import identity
+from audience.arrays import plain
+from audience.tenancy import acting_for
+from pixels.committer import SESSION_OPTIONS
+from segments import changes, counts, sweeper
+from segments.membership import holds
+from segments.models import Membership
+from tests.factories import NOON, make_advertiser, make_segment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PROFILES = 20_000
+
+
+@pytest.fixture
+def segment():
+    """A segment with 20,000 members, a few of whom are due."""
+    segment = make_segment(make_advertiser())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)"
+            " SELECT gen_random_uuid(), %s, %s, %s FROM generate_series(1, %s)",
+            [segment.advertiser_id, NOON, NOON, PROFILES],
+        )
+        cursor.execute(
+            "INSERT INTO audience_identifier"
+            " SELECT gen_random_uuid(), 'browser', id::text, %s, %s, advertiser_id, id FROM audience_profile",
+            [NOON, NOON],
+        )
+        cursor.execute(
+            "INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,"
+            " last_added_at, decided_at, sweep_at) SELECT advertiser_id, id, %s, 1, %s, %s, %s, %s,"
+            " %s + random() * interval '30 days' FROM audience_profile",
+            [segment.pk, NOON, NOON + timedelta(days=30), NOON, NOON, NOON],
+        )
+        cursor.execute("ANALYZE audience_profile; ANALYZE audience_identifier; ANALYZE segments_membership")
+    return segment
+
+
+def scans(statement, parameters, *, as_the_door=False):
+    """Return the (table, index) pairs that PostgreSQL's plan reads; a table without index stands with None."""
+    with connection.cursor() as cursor:
+        if as_the_door:
+            for option in SESSION_OPTIONS.split("-c ")[1:]:
+                cursor.execute(f"SET {option.strip().replace('=', ' = ')}")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+        (plan,) = cursor.fetchone()
+        cursor.execute("RESET ALL")
+    return set(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+
+
+def _walk(node):
+    if "Relation Name" in node:
+        yield node["Relation Name"], node.get("Index Name")
+    for child in node.get("Plans", []):
+        yield from _walk(child)
+
+
+def test_a_batch_reads_memberships_by_key(segment):
+    keys = [plain([one] * 3) for one in ("019367a0-0000-7000-8000-000000000000", segment.pk, 1)]
+    ((table, index),) = scans(changes._READ, keys, as_the_door=True)
+    # Both hold the whole key; which of the two is taken makes no difference.
+    assert table == "segments_membership"
+    assert index in ("segments_membership_pkey", "membership_of_segment")
+
+
+def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
+    found = scans(identity._FIND, [plain(["019367a0-0000-7000-8000-000000000000"])], as_the_door=True)
+    assert ("audience_identifier", "audience_identifier_pkey") in found
+    assert {index for table, index in found if table == "audience_profile"} <= {
+        "audience_profile_pkey",
+        "profile_of_advertiser",
+    }
+
+
+def test_the_sweeper_finds_what_is_due_by_its_index(segment):
+    found = scans(sweeper._LOCK_DUE, {"at": NOON + timedelta(minutes=1), "most": 1000})
+    assert ("segments_membership", "membership_due") in found
+    assert ("segments_membership", None) not in found
+
+
+def test_a_size_reads_what_is_overdue_and_never_the_members(segment):
+    found = scans(counts._SIZES, {"ids": [segment.pk], "at": NOON + timedelta(minutes=1)})
+    assert {index for table, index in found if table == "segments_membership"} == {"membership_due"}
+
+
+def test_members_are_read_in_the_order_of_their_key(segment):
+    with acting_for(segment.advertiser_id):
+        rows = Membership.objects.filter(holds(NOON), segment=segment, version=1).order_by("profile_id")[:100]
+        statement, parameters = rows.query.sql_with_params()
+    assert ("segments_membership", None) not in scans(statement, parameters)
+
+
+def test_a_refire_is_a_hot_update(segment):
+    """Nothing that a re-fire changes stands in an index: `expires_at` in one made every re-fire non-HOT."""
+    hot = {"value", "expires_at", "last_added_at", "decided_at", "starts_at"}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+            " AND a.attnum = ANY(i.indkey) WHERE i.indrelid = 'segments_membership'::regclass"
+        )
+        indexed = {name for (name,) in cursor.fetchall()}
+    assert not hot & indexed
