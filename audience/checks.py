@@ -106,14 +106,14 @@ def _unique_keys(model: type[Model]) -> Iterator[tuple[str, ...]]:
     yield from (tuple(names) for names in options.unique_together)
     for constraint in options.constraints:
         if isinstance(constraint, UniqueConstraint):
-            yield constraint.fields or tuple(_names_in(constraint.expressions))
+            yield tuple(constraint.fields) or tuple(_names_in(constraint.expressions))
 
 
 def _names_in(expressions: Sequence[Any]) -> Iterator[str]:
     for expression in expressions:
         for part in expression.flatten():
             if isinstance(part, F):
-                yield part.name
+                yield part.name  # type: ignore[attr-defined]
 
 
 def _has_advertiser(model: type[Model]) -> bool:

@@ -60,7 +60,7 @@ MENU = (
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the menu that this user may open."""
-    groups = [{"title": group.title, "items": _items(group, request)} for group in MENU]
+    groups: list[dict[str, Any]] = [{"title": one.title, "items": _items(one, request)} for one in MENU]
     home = {"title": "Dashboard", "icon": "space_dashboard", "link": reverse("admin:index")}
     groups[0]["items"].insert(0, home)
     return [group for group in groups if group["items"]]

@@ -1,0 +1,5 @@
+"""The segments' pages in the admin."""
+
+from segments.admin.segment import SegmentAdmin
+
+__all__ = ["SegmentAdmin"]

@@ -1,0 +1,66 @@
+"""The form of a segment: what a marketer fills in, in plain words."""
+
+from typing import Any
+
+from django import forms
+from django.utils.text import slugify
+from unfold.widgets import UnfoldBooleanSwitchWidget
+
+from audience.admin.base import TenantForm
+from audience.admin.fields import LifetimeField
+from segments.models import Segment
+
+CODE_TAKEN = "You have a segment with this code already. Capitals do not matter."
+LONGEST_CODE = 50
+
+
+class SegmentForm(TenantForm):
+    """A segment; its code is taken from the name where nobody wrote one."""
+
+    lifetime_minutes = LifetimeField(
+        label="Keep members for",
+        validators=Segment._meta.get_field("lifetime_minutes").validators,
+        help_text="Each new fire starts the time afresh. At most 180 days.",
+    )
+    longest_lifetime_minutes = LifetimeField(
+        label="Tags may ask for up to",
+        required=False,
+        validators=Segment._meta.get_field("longest_lifetime_minutes").validators,
+        help_text="A tag that asks for more gets this. Empty: as long as members are kept.",
+    )
+    is_pixel_wanted = forms.BooleanField(
+        label="Make a pixel for it",
+        required=False,
+        initial=True,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="A pixel of the same name that adds visitors to this segment.",
+    )
+
+    class Meta:
+        model = Segment
+        fields = "__all__"  # noqa: DJ007 -- the page names its fields; id, advertiser and version are not editable
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "code" in self.fields:
+            self.fields["code"].required = False
+
+    def clean_code(self) -> str:
+        code = self.cleaned_data["code"] or self._proposed_code()
+        if code and self._others().filter(code__iexact=code).exists():
+            raise forms.ValidationError(CODE_TAKEN)
+        if not code:
+            raise forms.ValidationError("Write a code of letters, digits, - and _.")
+        return code
+
+    def _proposed_code(self) -> str:
+        """Return a code from the name that is free: “cart”, else “cart-2”."""
+        base = slugify(self.cleaned_data.get("name", ""))[: LONGEST_CODE - 4].strip("-_")
+        if not base:
+            return ""
+        taken = {code.lower() for code in self._others().values_list("code", flat=True)}
+        endings = ["", *(f"-{number}" for number in range(2, 1000))]
+        return next((base + ending for ending in endings if base + ending not in taken), "")
+
+    def _others(self) -> Any:
+        return Segment.objects.filter(deleted_at=None).exclude(pk=self.instance.pk)

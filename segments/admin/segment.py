@@ -1,0 +1,191 @@
+"""The page of segments: list, form, overview, and what deleting one means."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from audience.admin import charts
+from audience.admin.base import seat_at, taken_seat
+from audience.admin.fields import HostLinesField, in_words
+from audience.admin.pages import ObjectPage, RemovableAdmin
+from audience.models import HostListField, Role
+from segments import counts
+from segments.admin import neighbours
+from segments.admin.forms import SegmentForm
+from segments.admin.trends import trends
+from segments.membership import holds
+from segments.models import Membership, Segment, Transition
+
+TREND_DAYS = 30
+RECENT_MEMBERS = 20
+
+
+def overview(page_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
+    """Show how many are in, how that moved, who came last and who uses the segment."""
+    now = timezone.now()
+    today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
+    days = counts.days(segment, today - timedelta(days=TREND_DAYS - 1), today)
+    uses = [use.shown_to(request) for use in neighbours.uses_of(segment)]
+    return page_admin.render_page(
+        request,
+        segment,
+        "segments/admin/overview.html",
+        "overview",
+        segment=segment,
+        lifetime=in_words(segment.lifetime_minutes),
+        size=counts.size(segment, now),
+        today=days[-1],
+        sizes_chart=_sizes_chart(days),
+        moves_chart=_moves_chart(days),
+        members=recent_members(segment, now),
+        may_see_people=taken_seat(request).may_see_people,
+        may_get_tag=taken_seat(request).is_at_least(Role.MANAGER),
+        uses=[use for use in uses if use],
+    )
+
+
+def _sizes_chart(days: list[counts.DayCount]) -> str:
+    labels = [f"{day.day:%-d %b}" for day in days]
+    return charts.line_chart(labels, charts.Series("members", "size", [max(day.size, 0) for day in days]))
+
+
+def _moves_chart(days: list[counts.DayCount]) -> str:
+    labels = [f"{day.day:%-d %b}" for day in days]
+    joins = charts.Series("joined", "join", [day.joins for day in days])
+    leaves = charts.Series("left", "leave", [day.leaves for day in days])
+    return charts.column_chart(labels, [joins, leaves])
+
+
+def recent_members(segment: Segment, now: datetime) -> list[dict[str, Any]]:
+    """Return who joined last, newest first, and whether they are still in."""
+    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-at")
+    recent = list(joins[:RECENT_MEMBERS])
+    rows = Membership.objects.filter(segment=segment, profile_id__in={join.profile_id for join in recent})
+    members = {member.profile_id: member for member in rows.filter(holds(now))}
+    return [{"join": join, "member": members.get(join.profile_id)} for join in recent]
+
+
+@admin.register(Segment)
+class SegmentAdmin(RemovableAdmin):
+    """Named groups of people, filled by pixels."""
+
+    role_to_add = Role.ANALYST
+    role_to_change = Role.ANALYST
+    form = SegmentForm
+    pages = (ObjectPage("overview", "Overview", overview),)
+    deleting_means = (
+        "Nobody is in it any more, and it can no longer be found here. Fires of tags that still name it are "
+        "counted as refused for 90 days, so that you find those tags."
+    )
+    list_display = ("name_and_code", "size_now", "trend", "kept_for", "writes", "is_on")
+    list_display_links = None
+    list_filter = (("is_active", BooleanRadioFilter), ("write_mode", ChoicesDropdownFilter))
+    search_fields = ("name", "code")
+    search_help_text = "Search by name or code"
+    prepopulated_fields = {"code": ("name",)}
+    actions = ("get_tag",)
+    formfield_overrides = {HostListField: {"form_class": HostLinesField}}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Segment | None = None) -> Any:
+        seat = seat_at(request)
+        first = ["name", "code", "lifetime_minutes"]
+        if obj is None and seat and seat.is_at_least(Role.MANAGER):
+            first.append("is_pixel_wanted")
+        elif obj is not None:
+            first += ["is_active", "description"]
+        folded = {"classes": ["collapse"]}
+        return [
+            (None, {"fields": first}),
+            *([("Description", {"fields": ["description"], **folded})] if obj is None else []),
+            ("Time", {"fields": ["longest_lifetime_minutes", "refire"], **folded}),
+            ("Value", {"fields": ["value_from", "value_to", "re_add"], **folded}),
+            (
+                "Who may write",
+                {"fields": ["write_mode", "domains", "are_domains_enforced", "removing"], **folded},
+            ),
+        ]
+
+    def all_pages(self) -> list[ObjectPage]:
+        return [*self.pages, *neighbours.pages]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
+        return super().get_queryset(request).select_related("advertiser")
+
+    def complete(self, rows: list[Any], request: HttpRequest) -> None:
+        now = timezone.now()
+        sizes = counts.sizes(rows, now) if rows else {}
+        today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
+        lines = trends(rows, sizes, today, TREND_DAYS)
+        for row in rows:
+            row.size_now, row.trend = sizes.get(row.pk, 0), lines[row.pk]
+
+    @display(description="Segment", ordering="name")
+    def name_and_code(self, row: Any) -> str:
+        link = self.url_of(row, "overview")
+        return format_html('<a class="m-name" href="{}">{}<small>{}</small></a>', link, row.name, row.code)
+
+    @display(description="Members now")
+    def size_now(self, row: Any) -> str:
+        return f"{row.size_now:,}"
+
+    @display(description="Last 30 days")
+    def trend(self, row: Any) -> str:
+        return charts.sparkline(row.trend, f"{row.name}: members in the last 30 days")
+
+    @display(description="Kept for", ordering="lifetime_minutes")
+    def kept_for(self, row: Any) -> str:
+        return in_words(row.lifetime_minutes)
+
+    @display(description="Who may write", ordering="write_mode")
+    def writes(self, row: Any) -> str:
+        return str(row.get_write_mode_display()).partition(":")[0]
+
+    @display(description="Active", ordering="is_active", boolean=True)
+    def is_on(self, row: Any) -> bool:
+        return bool(row.is_active)
+
+    @admin.action(description="Get tag", permissions=["tag"])
+    def get_tag(self, request: HttpRequest, queryset: QuerySet[Segment]) -> HttpResponse:
+        chosen = urlencode([("segment", segment.pk) for segment in queryset])
+        return HttpResponseRedirect(f"{reverse('admin:pixels_pixel_segments_tag')}?{chosen}")
+
+    def has_tag_permission(self, request: HttpRequest) -> bool:
+        return self._is_allowed(request, Role.MANAGER, None)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        seat = seat_at(request)
+        offers_tag = object_id is None and seat is not None and seat.is_at_least(Role.MANAGER)
+        context = {"offers_tag": offers_tag, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def response_add(self, request: HttpRequest, obj: Segment, post_url_continue: Any = None) -> HttpResponse:
+        if "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"The segment “{obj}” is ready.", "success")
+        wants_pixel = request.POST.get("is_pixel_wanted") and self.has_tag_permission(request)
+        if wants_pixel:
+            links = [link for _, link in neighbours.pixel_wanted.send(Segment, segment=obj) if link]
+            if links and "_tag" in request.POST:
+                return HttpResponseRedirect(links[0])
+        return HttpResponseRedirect(self.url_of(obj, "overview"))
+
+    def response_change(self, request: HttpRequest, obj: Segment) -> HttpResponse:
+        if "_popup" in request.POST or "_continue" in request.POST:
+            return super().response_change(request, obj)
+        self.message_user(request, f"The segment “{obj}” is saved.", "success")
+        return HttpResponseRedirect(self.url_of(obj, "overview"))
+
+    def what_depends(self, request: HttpRequest, row: Segment) -> Any:
+        return neighbours.uses_of(row)
