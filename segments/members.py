@@ -105,9 +105,8 @@ def _change(
             continue
         steps = {step.change for step in decision.steps}
         key = keys[number]
-        answers.append(
-            Answer(None, profiles[key] if key else None, "join" in steps, "leave" in steps, decision.notes)
-        )
+        notes = (*_notes(segment, asked[number]), *decision.notes)
+        answers.append(Answer(None, profiles[key] if key else None, "join" in steps, "leave" in steps, notes))
     return answers
 
 
@@ -129,6 +128,11 @@ def _refuse(segment: Segment, ask: Ask) -> Refused | None:
     return Refused.VALUE_OUT_OF_RANGE if is_outside else None
 
 
+def _notes(segment: Segment, ask: Ask) -> tuple[str, ...]:
+    is_shortened = ask.lifetime is not None and ask.lifetime > segment.longest_lifetime
+    return ("lifetime_shortened",) if is_shortened else ()
+
+
 def _change_of(segment: Segment, ask: Ask, at: datetime, cause: Cause) -> Change:
     lifetime = segment.lifetime if ask.lifetime is None else min(ask.lifetime, segment.longest_lifetime)
     return Change(
@@ -144,12 +148,17 @@ def _change_of(segment: Segment, ask: Ask, at: datetime, cause: Cause) -> Change
     )
 
 
+def holding(segment: Segment, at: datetime) -> models.QuerySet[Membership]:
+    """Return the memberships of a segment that hold at an instant; read them by key, in the order of profile ids."""
+    return Membership.objects.filter(holds(at), segment=segment, version=segment.active_version)
+
+
 def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Membership]:
     """Return up to `most` memberships that hold at an instant, in the order of profile ids, those after one.
 
     Read by key: `membership_of_segment` from (segment, version, after), never by an offset.
     """
-    rows = Membership.objects.filter(holds(at), segment=segment, version=segment.active_version)
+    rows = holding(segment, at)
     if after is not None:
         rows = rows.filter(profile_id__gt=after)
     return list(rows.order_by("profile_id")[:most])

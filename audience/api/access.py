@@ -24,7 +24,7 @@ class Needs:
 
 
 class TokenAllows(BasePermission):
-    """Compare the token with the view's table `needs`. An operation that is missing there is open to nobody."""
+    """Compare the token with the view's table `needs`. One that is missing there is a mistake, and open to nobody."""
 
     def has_permission(self, request: Request, view: "APIView | ApiViewSet") -> bool:
         needs = view.needs_of_action()  # type: ignore[union-attr]

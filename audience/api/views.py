@@ -85,13 +85,17 @@ class ApiViewSet(GenericViewSet[Any]):
 
     def needs_of_action(self) -> Needs | None:
         """Return what the requested operation needs; None where the address does not take the method."""
-        if self.action in (None, "metadata"):
+        if self.action is None or str(self.request.method).lower() not in self.http_method_names:
             return None
         return self.needs[self.action]
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the advertiser's rows, deleted ones left out."""
         return rows_of(self.model)
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Filter lists; one row is looked up among all."""
+        return super().filter_queryset(queryset) if self.action in self.list_actions else queryset
 
     def _query_parameters(self) -> frozenset[str]:
         if self.action not in self.list_actions:

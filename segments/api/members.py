@@ -108,7 +108,7 @@ class MemberResult(serializers.Serializer[Any]):
     message = serializers.CharField(allow_null=True, help_text="The reason as a sentence.")
     notes = serializers.ListField(
         child=serializers.CharField(),
-        help_text="not_a_member, value_capped, remove_wins, older_than_last",
+        help_text="not_a_member, lifetime_shortened, value_capped, remove_wins, older_than_last",
     )
 
 

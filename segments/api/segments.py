@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audience.api.access import Needs
+from audience.api.filters import TrueOrFalse
 from audience.api.pages import KeyPages
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
@@ -28,8 +29,8 @@ from segments.api.members import (
 )
 from segments.counts import sizes
 from segments.deletion import delete_segment
-from segments.membership import holds
-from segments.models import Membership, Segment
+from segments.members import holding
+from segments.models import Segment
 
 _SEGMENT = {
     "id": 12,
@@ -90,7 +91,7 @@ class SegmentSerializer(RowSerializer):
 class SegmentFilters(filters.FilterSet):
     code = filters.CharFilter(lookup_expr="iexact", max_length=50, help_text="The one with this code.")
     kind = filters.ChoiceFilter(choices=Segment.Kind.choices)
-    is_active = filters.BooleanFilter()
+    is_active = TrueOrFalse()
 
 
 class SegmentPages(KeyPages):
@@ -165,8 +166,7 @@ class SegmentViewSet(
     @action(detail=True, methods=["get"], pagination_class=MemberPages, filterset_class=None)
     def members(self, request: Request, **_: Any) -> Response:
         segment = self.get_object()
-        holding = Membership.objects.filter(holds(timezone.now()), segment=segment, version=segment.active_version)
-        page = self.paginate_queryset(holding)
+        page = self.paginate_queryset(holding(segment, timezone.now()))
         identifiers = identifiers_of([row.profile_id for row in page]) if self.seat.may_see_people else None
         context = {**self.get_serializer_context(), "identifiers": identifiers}
         return self.get_paginated_response(MemberSerializer(page, many=True, context=context).data)
