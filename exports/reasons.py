@@ -136,7 +136,11 @@ def sentence(code: str, facts: Facts) -> str:
     reason = BY_CODE.get(code)
     if reason is None:
         return code
-    return reason.sentence.format_map({**_PLAIN_WORDS, **facts})
+    text = reason.sentence.format_map({**_PLAIN_WORDS, **facts})
+    begins_with_plain_word = any(
+        reason.sentence.startswith(f"{{{name}}}") for name in _PLAIN_WORDS if name not in facts
+    )
+    return text[0].upper() + text[1:] if begins_with_plain_word else text
 
 
 def wait_seconds(reason: Reason, failed_tries: int) -> int | None:

@@ -51,6 +51,8 @@ class Run(TenantModel):
     cancel_asked_by = models.CharField(max_length=150, blank=True)
 
     claim = models.PositiveIntegerField(default=0)
+    # The claim that wrote the files which are sent; files of earlier ones tell what is ours at the receiver.
+    files_claim = models.PositiveIntegerField(default=0)
     lease_ends_at = models.DateTimeField(null=True)
     worker = models.CharField(max_length=255, blank=True)
     tries = models.PositiveSmallIntegerField(default=0)
@@ -137,11 +139,12 @@ class RunFile(TenantModel):
         CONFIRMED = "confirmed", "Its size was read back"
 
     run = same_advertiser(Run, related_name="files")
+    claim = models.PositiveIntegerField()
     position = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PART)
     state = models.CharField(max_length=10, choices=State.choices, default=State.WRITTEN)
-    # Below the run folder; the claim that wrote it is part of the path.
-    local_path = models.CharField(max_length=255)
+    # Below EXPORT_RUN_DIR; empty once it is no longer kept.
+    local_path = models.CharField(max_length=255, blank=True)
     wanted_name = models.CharField(max_length=255)
     name = models.CharField(max_length=255, blank=True)
     part_name = models.CharField(max_length=255, blank=True)
@@ -152,11 +155,10 @@ class RunFile(TenantModel):
     # With one file per segment: whose it is.
     of_segment_id = models.BigIntegerField(null=True)
     acknowledged_bytes = models.BigIntegerField(default=0)
-    is_removed_here = models.BooleanField(default=False)
 
     class Meta(TenantModel.Meta):
-        ordering = ["position"]
-        constraints = [models.UniqueConstraint(fields=["run", "position"], name="run_file_once")]
+        ordering = ["claim", "position"]
+        constraints = [models.UniqueConstraint(fields=["run", "claim", "position"], name="run_file_once")]
 
     def __str__(self) -> str:
         return self.name or self.wanted_name
