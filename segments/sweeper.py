@@ -5,6 +5,8 @@ counts and (later) webhooks. It finds its rows by `membership_due`: `sweep_at` i
 that nobody has published, and a row that turns out to be still in gets its new end.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,6 +79,21 @@ def sweep(at: datetime | None = None) -> Swept:
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_SWEEPER])
     return total
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let nobody else sweep inside the block, because the past is being played and leaves would come ahead of it.
+
+    It waits for a sweep that is under way. The lock is this connection's: its own `sweep()` goes through, and when
+    the process dies the pause is over.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_ONE_SWEEPER])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_SWEEPER])
 
 
 def _sweep_batch(at: datetime) -> Swept | None:

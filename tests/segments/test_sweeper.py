@@ -1,5 +1,6 @@
 """Leaves by time: read at once, published by the sweeper."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -96,8 +97,27 @@ def test_a_second_sweeper_does_nothing_while_the_first_is_at_work(segment, djang
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [sweeper._ONE_SWEEPER])
         assert sweeper.sweep(NOON + 2 * HOUR) == sweeper.Swept()
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [sweeper._ONE_SWEEPER])
     other.close()
     assert sweeper.sweep(NOON + 2 * HOUR).leaves == 1
+
+
+def test_while_it_is_paused_only_who_paused_it_sweeps(segment):
+    make_member(segment, lifetime=HOUR)
+    make_member(segment, lifetime=3 * HOUR)
+
+    def sweep_elsewhere():
+        try:
+            return sweeper.sweep(NOON + 4 * HOUR)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as another:
+        with sweeper.paused():
+            assert another.submit(sweep_elsewhere).result() == sweeper.Swept()
+            assert sweeper.sweep(NOON + 2 * HOUR).leaves == 1
+            assert another.submit(sweep_elsewhere).result() == sweeper.Swept()
+        assert another.submit(sweep_elsewhere).result().leaves == 1
 
 
 def test_more_than_a_batch_is_swept(segment, monkeypatch):
