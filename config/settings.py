@@ -37,6 +37,8 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 MUSTER_COOKIE_KEYS = environment.named(
     env.list("MUSTER_COOKIE_KEYS", default=["k1:" + installation_key(DATA_DIR, "cookie")]), ":"
 )
+# Signs the times of fires that are sent again (by the demo, from an access log): one key for all machines.
+MUSTER_REPLAY_KEY = env.str("MUSTER_REPLAY_KEY", default="") or installation_key(DATA_DIR, "replay")
 # Encrypt what destinations need to log in (Fernet keys): the first encrypts, all decrypt.
 DELIVERY_KEYS = env.list("DELIVERY_KEYS", default=[]) or [environment.fernet_key(DATA_DIR, "delivery")]
 
@@ -163,9 +165,19 @@ DELIVERY_ALLOWED_PORTS = [int(port) for port in env.list("DELIVERY_ALLOWED_PORTS
 # --- The door -------------------------------------------------------------------------------------
 
 # Set the browser id's cookie as partitioned (CHIPS): one id for each site that the pixel stands on.
-MUSTER_COOKIE_PARTITIONED = env.bool("MUSTER_COOKIE_PARTITIONED", default=False)
+MUSTER_COOKIE_PARTITIONED = env.bool("MUSTER_COOKIE_PARTITIONED", default=True)
 # Set the cookie without Secure, so that it works over plain http on one machine.
 MUSTER_DEV_HTTP_COOKIE = env.bool("MUSTER_DEV_HTTP_COOKIE", default=not MUSTER_PIXEL_URL.startswith("https://"))
+# The longest query string of a fire, in bytes; a longer one is refused as too_long.
+MUSTER_MAX_QUERY_BYTES = env.int("MUSTER_MAX_QUERY_BYTES", default=8192)
+# The longest request line, in bytes; a longer one is answered 414.
+MUSTER_MAX_REQUEST_LINE_BYTES = env.int("MUSTER_MAX_REQUEST_LINE_BYTES", default=16384)
+# Segments that one fire may name.
+MUSTER_MAX_ACTIONS = env.int("MUSTER_MAX_ACTIONS", default=100)
+# Fires a minute of one browser, for each of the door's processes; 0 is no limit.
+MUSTER_FIRES_PER_BROWSER = env.int("MUSTER_FIRES_PER_BROWSER", default=120)
+# Fires a minute of one network address, for each of the door's processes; 0 is no limit.
+MUSTER_FIRES_PER_ADDRESS = env.int("MUSTER_FIRES_PER_ADDRESS", default=6000)
 # Processes of the door that `manage.py up` starts: one for two cores.
 MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=environment.half_the_cores())
 
