@@ -1,0 +1,98 @@
+"""The door's listener, as granian (RSGI) starts it: the shared endpoint behind one event loop.
+
+Each request awaits a future of its own: with one shared by a batch, a client that goes away would fail its
+neighbours. The committer's thread wakes the loop once for a batch.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from functools import lru_cache
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402 (after setup)
+
+from config.leash import end_with_starter  # noqa: E402
+from config.proxies import client_address  # noqa: E402
+from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
+from pixels.batch import Stored  # noqa: E402
+from pixels.committer import Answers  # noqa: E402
+from pixels.intake import Intake  # noqa: E402
+from pixels.steps import Headers, Request  # noqa: E402
+
+ALIVE = text_answer(200, "alive\n")
+
+
+class Door:
+    """The RSGI application. granian calls `__rsgi_init__` before the first request and `__rsgi_del__` at the end."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop
+        self._intake: Intake
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._intake = Intake(self._wake)
+        self._intake.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._intake.stop()
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        path = scope.path
+        if path.startswith("/health/"):
+            answer = await self._health(path)
+        else:
+            headers = scope.headers
+            address = _address(scope.client, headers)
+            answer = await self._answer(Request(scope.method, path, scope.query_string, headers, address))
+        protocol.response_bytes(answer.status, answer.headers, answer.body)
+
+    async def _answer(self, request: Request) -> Answer:
+        received = self._intake.receive(request)
+        if isinstance(received, Answer):
+            return received
+        stored: asyncio.Future[Stored | None] = self._loop.create_future()
+        if not self._intake.submit(received, stored) or await stored is None:
+            return self._intake.refuse(received)
+        return received.answer
+
+    async def _health(self, path: str) -> Answer:
+        if path == "/health/live":
+            return ALIVE
+        if path == "/health/ready":
+            return await self._loop.run_in_executor(None, self._intake.readiness)
+        return NOT_FOUND
+
+    def _wake(self, answers: Answers) -> None:
+        """Hand a batch's answers to the loop (called from the committer's thread)."""
+        self._loop.call_soon_threadsafe(_give, answers)
+
+
+def _give(answers: Answers) -> None:
+    for waiting, stored in answers:
+        if not waiting.done():  # the client has gone away
+            waiting.set_result(stored)
+
+
+def _address(client: str, headers: Headers) -> str:
+    """Return the client's address; `client` is the peer's with its port."""
+    peer = client.rpartition(":")[0]
+    if not settings.MUSTER_TRUSTED_PROXIES:
+        return peer
+    return _forwarded(peer, ",".join(headers.get_all("x-forwarded-for")))
+
+
+@lru_cache(4096)
+def _forwarded(peer: str, forwarded_for: str) -> str:
+    return client_address(peer, forwarded_for, settings.MUSTER_TRUSTED_PROXIES)
+
+
+starter = multiprocessing.parent_process()
+end_with_starter(starter.pid if starter else None)
+app = Door()

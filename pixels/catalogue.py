@@ -1,0 +1,329 @@
+"""What the door knows of advertisers, pixels and segments: an immutable picture, replaced whole after each edit.
+
+Every process has its own. PostgreSQL tells all of them of an edit when it is committed (NOTIFY), and they read
+everything anew: a few thousand rows cost less than being clever about which of them changed.
+"""
+
+import select
+import socket
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import structlog
+from django.db import connections
+
+from pixels.direct import make_direct_pixels
+from pixels.models import Pixel
+from pixels.parsing import Item
+from segments.models import Segment
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "muster_catalogue"
+# The safety net: an edit that nobody announced is seen after this long at the latest.
+RELOAD_SECONDS = 60.0
+RECONNECT_SECONDS = 0.5
+# Shorter than PostgreSQL's deadlock_timeout: where a migration locks these tables, it is us who give way.
+SESSION_OPTIONS = "-c timezone=UTC -c jit=off -c lock_timeout=500"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Hosts:
+    """A list of hosts: `shop.example`, and `*.shop.example` for those below it."""
+
+    __slots__ = ("_below", "_exact")
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        lower = [host.lower() for host in hosts]
+        self._exact = frozenset(host for host in lower if not host.startswith("*."))
+        self._below = tuple(host[1:] for host in lower if host.startswith("*."))
+
+    def allow(self, host: str) -> bool:
+        return host in self._exact or (host != "" and host.endswith(self._below))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSegment:
+    """A segment as the door needs it. A deleted one still leads to its advertiser."""
+
+    id: int
+    advertiser_id: int
+    code: str
+    version: int
+    is_pixel_kind: bool
+    is_active: bool
+    is_deleted: bool
+    # The write modes by action: what removing needs may be more.
+    modes: dict[str, str]
+    hosts: Hosts
+    are_domains_enforced: bool
+    lifetime: timedelta
+    longest_lifetime_minutes: int
+    value_from: int
+    value_to: int | None
+    refire: str
+    re_add: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPixel:
+    """A pixel as the door needs it: what a fire does stands in `items`, in the form in which a tag writes it."""
+
+    id: int
+    advertiser_id: int
+    is_paused: bool
+    takes_value: bool
+    takes_lifetime: bool
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAdvertiser:
+    """An advertiser as the door needs it, with its segments by code in lower case."""
+
+    id: int
+    id_key: bytes = field(repr=False)
+    zone: ZoneInfo
+    is_cookie_check_on: bool
+    direct_pixel: KnownPixel
+    segments: dict[str, KnownSegment] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything at one instant, by the database's clock."""
+
+    read_at: datetime | None = None
+    advertisers: dict[int, KnownAdvertiser] = field(default_factory=dict)
+    segments: dict[int, KnownSegment] = field(default_factory=dict)
+    pixels: dict[str, KnownPixel] = field(default_factory=dict)
+    # The keys that were renewed, and until when they still work.
+    renewed: dict[str, tuple[KnownPixel, datetime]] = field(default_factory=dict)
+    first_party_hosts: dict[str, KnownAdvertiser] = field(default_factory=dict)
+
+    def pixel(self, key: str, at: datetime) -> KnownPixel | None:
+        """Return the pixel with this public key, or with this one until its renewal's end."""
+        known = self.pixels.get(key)
+        if known is None and (renewed := self.renewed.get(key)) and at < renewed[1]:
+            return renewed[0]
+        return known
+
+
+_ADVERTISERS = """
+    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts FROM audience_advertiser
+"""
+_SEGMENTS = """
+    SELECT id, advertiser_id, code, active_version, kind, is_active, deleted_at IS NOT NULL, write_mode, removing,
+        domains, are_domains_enforced, lifetime_minutes, coalesce(longest_lifetime_minutes, lifetime_minutes),
+        coalesce(value_from, 0), value_to, refire, re_add
+    FROM segments_segment WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
+"""
+_PIXELS = """
+    SELECT id, advertiser_id, public_key, previous_key, previous_key_ends_at,
+        state = 'paused' OR deleted_at IS NOT NULL, value_source, may_tags_set_lifetime, is_direct
+    FROM pixels_pixel WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
+"""
+_ACTIONS = """
+    SELECT pixel_id, do, segment_id, value, lifetime_minutes FROM pixels_pixelaction ORDER BY do, id
+"""
+
+
+def load(connection: Connection) -> Picture:
+    """Read everything in one snapshot of the database."""
+    make_missing_direct_pixels(connection)
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        ((read_at,),) = connection.execute("SELECT now()").fetchall()
+        advertisers = connection.execute(_ADVERTISERS).fetchall()
+        segments = connection.execute(_SEGMENTS).fetchall()
+        pixels = connection.execute(_PIXELS).fetchall()
+        actions = connection.execute(_ACTIONS).fetchall()
+    return _paint(read_at, advertisers, segments, pixels, actions)
+
+
+def make_missing_direct_pixels(connection: Connection) -> None:
+    """Make the built-in pixel of advertisers that came by another road than `save()`."""
+    missing = connection.execute(
+        "SELECT id FROM audience_advertiser a "
+        "WHERE NOT EXISTS (SELECT 1 FROM pixels_pixel p WHERE p.advertiser_id = a.id AND p.is_direct)"
+    ).fetchall()
+    if missing:
+        make_direct_pixels(advertiser_id for (advertiser_id,) in missing)
+
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def _paint(read_at: datetime, advertisers: Rows, segments: Rows, pixels: Rows, actions: Rows) -> Picture:
+    domains = {row[0]: row[4] for row in advertisers}
+    by_number = {row[0]: _segment(row, domains[row[1]]) for row in segments}
+    by_code: dict[int, dict[str, KnownSegment]] = defaultdict(dict)
+    for segment in by_number.values():
+        if not segment.is_deleted:
+            by_code[segment.advertiser_id][segment.code.lower()] = segment
+
+    items: dict[int, list[Item]] = defaultdict(list)
+    for pixel_id, *action in actions:
+        items[pixel_id].append(_item(*action))
+    known = {row[0]: _pixel(row, items[row[0]]) for row in pixels}
+
+    direct = {row[1]: known[row[0]] for row in pixels if row[8]}
+    owners = {row[0]: _advertiser(row, direct[row[0]], by_code[row[0]]) for row in advertisers if row[0] in direct}
+    return Picture(
+        read_at=read_at,
+        advertisers=owners,
+        segments=by_number,
+        pixels={row[2]: known[row[0]] for row in pixels},
+        renewed={row[3]: (known[row[0]], row[4]) for row in pixels if row[3] and row[4]},
+        first_party_hosts={
+            host.lower(): owners[row[0]] for row in advertisers if row[0] in owners for host in row[5]
+        },
+    )
+
+
+def _segment(row: tuple[Any, ...], domains: list[str]) -> KnownSegment:
+    removing = row[7] if row[8] == Segment.Removing.AS_ADDING else row[8]
+    return KnownSegment(
+        id=row[0],
+        advertiser_id=row[1],
+        code=row[2],
+        version=row[3],
+        is_pixel_kind=row[4] == Segment.Kind.PIXEL,
+        is_active=row[5],
+        is_deleted=row[6],
+        modes={"add": row[7], "remove": removing},
+        hosts=Hosts([*domains, *row[9]]),
+        are_domains_enforced=row[10],
+        lifetime=timedelta(minutes=row[11]),
+        longest_lifetime_minutes=max(row[12], row[11]),
+        value_from=row[13],
+        value_to=row[14],
+        refire=row[15],
+        re_add=row[16],
+    )
+
+
+def _item(do: Any, segment_id: int, value: int | None, lifetime_minutes: int | None) -> Item:
+    return Item(
+        do,
+        str(segment_id),
+        value="" if value is None else str(value),
+        lifetime="" if lifetime_minutes is None else str(lifetime_minutes),
+    )
+
+
+def _pixel(row: tuple[Any, ...], items: list[Item]) -> KnownPixel:
+    has_values = row[6] != Pixel.ValueSource.NONE
+    return KnownPixel(
+        id=row[0],
+        advertiser_id=row[1],
+        is_paused=row[5],
+        takes_value=row[6] == Pixel.ValueSource.PAGE,
+        takes_lifetime=row[7],
+        items=tuple(items if has_values else [item._replace(value="") for item in items]),
+    )
+
+
+def _advertiser(row: tuple[Any, ...], direct: KnownPixel, segments: dict[str, KnownSegment]) -> KnownAdvertiser:
+    return KnownAdvertiser(
+        id=row[0],
+        id_key=bytes(row[1]),
+        zone=ZoneInfo(row[2]),
+        is_cookie_check_on=row[3],
+        direct_pixel=direct,
+        segments=segments,
+    )
+
+
+def announce(using: str = "default") -> None:
+    """Tell every process to read the catalogue anew, when the present transaction commits.
+
+    Saving and deleting rows does it by itself (`pixels.edits`); whoever changes rows by `queryset.update()` or in
+    bulk calls this.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+
+class Catalogue:
+    """The present picture, kept up to date by a thread of its own."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.picture = Picture()
+        self._conninfo = psycopg.conninfo.make_conninfo(
+            conninfo, application_name="muster-catalogue", connect_timeout=5, options=SESSION_OPTIONS
+        )
+        self._loaded = threading.Event()
+        self._ended = False
+        self._ear, self._mouth = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded.is_set()
+
+    def start(self, timeout_seconds: float = 5.0) -> bool:
+        """Begin to follow; return whether the first picture was there in time. The thread goes on trying."""
+        self._thread.start()
+        return self._loaded.wait(timeout_seconds)
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        self._ended = True
+        self._mouth.send(b".")
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def reload(self) -> None:
+        """Read everything now, in the caller's thread."""
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            self._take(load(connection))
+
+    def day_of(self, advertiser_id: int, at: datetime) -> date:
+        """Return the advertiser's local day of an instant."""
+        owner = self.picture.advertisers.get(advertiser_id)
+        return at.astimezone(owner.zone if owner else UTC).date()
+
+    def _take(self, picture: Picture) -> None:
+        self.picture = picture
+        self._loaded.set()
+
+    def _run(self) -> None:
+        while not self._ended:
+            try:
+                self._follow()
+            except psycopg.Error as error:
+                log.warning("catalogue_lost_database", error=type(error).__name__)
+            except Exception:
+                # It outlives everything: the last picture stays in use, and the next attempt may succeed.
+                log.exception("catalogue_failed")
+            if not self._ended:
+                select.select([self._ear.fileno()], [], [], RECONNECT_SECONDS)
+
+    def _follow(self) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            # First listen, then read: what is committed in between is read, and announced once more.
+            connection.execute(f"LISTEN {CHANNEL}")
+            while not self._ended:
+                self._take(load(connection))
+                connections[
+                    "default"
+                ].close()  # where a direct pixel was missing; this thread has no other use for it
+                self._sleep_until_news(connection)
+
+    def _sleep_until_news(self, connection: Connection) -> None:
+        """Return when an edit was announced, when the safety net's time has come, or when the end is asked for."""
+        deadline = time.monotonic() + RELOAD_SECONDS
+        # News that came while the picture was read stand in psycopg's backlog: look before every sleep.
+        while not self._ended and not list(connection.notifies(timeout=0)):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            select.select([connection.fileno(), self._ear.fileno()], [], [], left)

@@ -1,0 +1,114 @@
+"""What one process needs to take fires in: catalogue, endpoint and committer, started and stopped together."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from pixels import answers
+from pixels.answers import Answer
+from pixels.catalogue import Catalogue
+from pixels.committer import Answers, Committer
+from pixels.cookie import Signer
+from pixels.endpoint import Cookies, Endpoint, Pending
+from pixels.steps import Limits, Request
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """The door of one process. A transport gives it requests and hears the answers of `submit` in `answer`.
+
+    `refused` counts the fires that were answered 503: they are in no table and outside the balance.
+    """
+
+    def __init__(self, answer: Callable[[Answers], None], *, conninfo: str | None = None) -> None:
+        """`answer` is called from the committer's thread, once for a batch."""
+        conninfo = conninfo or database_conninfo()
+        self._conninfo = conninfo
+        self.refused = 0
+        self.catalogue = Catalogue(conninfo)
+        self.endpoint = Endpoint(self.catalogue, cookies_of_installation(), limits_of_installation())
+        self.committer = Committer(conninfo=conninfo, day_of=self.catalogue.day_of, answer=answer)
+
+    def start(self) -> None:
+        if not self.catalogue.start():
+            log.warning("door_starts_without_catalogue")
+        self.committer.start()
+
+    def stop(self) -> None:
+        """Commit what was submitted, answer it, and end."""
+        self.committer.stop()
+        self.catalogue.stop()
+
+    def receive(self, request: Request) -> Answer | Pending:
+        """Return the answer, or a fire to `submit`. Raises nothing: a fault of ours is a refused fire."""
+        try:
+            received = self.endpoint.receive(request)
+        except Exception:
+            log.exception("fire_failed", path=request.path[:50])
+            received = answers.not_ready_answer()
+        if isinstance(received, Answer) and received.status == 503:
+            self.refused += 1
+        return received
+
+    def submit(self, pending: Pending, waiter: Any) -> bool:
+        """Queue a fire for the next batch; False where the queue is full: answer `refuse`."""
+        return self.committer.submit(pending.fire, waiter)
+
+    def refuse(self, pending: Pending) -> Answer:
+        """Return the answer of a fire that is not stored, and count it. Issue 3 puts the spool here."""
+        self.refused += 1
+        return answers.busy_answer(pending.fire.id)
+
+    def readiness(self) -> Answer:
+        """Ask the database (blocking) and say whether fires can be stored."""
+        read_at = self.catalogue.picture.read_at
+        is_ready = self.catalogue.is_loaded and is_database_reachable(self._conninfo)
+        state = {
+            "state": "ready" if is_ready else "database away",
+            "refused": self.refused,
+            "catalogue_at": read_at.isoformat() if read_at else None,
+        }
+        return answers.text_answer(200 if is_ready else 503, json.dumps(state) + "\n")
+
+
+def is_database_reachable(conninfo: str) -> bool:
+    """Connect and ask the smallest question, within a few seconds."""
+    try:
+        with psycopg.connect(conninfo, connect_timeout=3, options="-c statement_timeout=3000") as asked:
+            asked.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def database_conninfo() -> str:
+    """Return the address of Django's default database for connections of our own."""
+    known = connection.settings_dict
+    names = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
+    parts = {ours: known[theirs] for theirs, ours in names.items() if known.get(theirs)}
+    return make_conninfo("", **parts, **known.get("OPTIONS", {}))
+
+
+def cookies_of_installation() -> Cookies:
+    return Cookies(
+        Signer(settings.MUSTER_COOKIE_KEYS),
+        is_partitioned=settings.MUSTER_COOKIE_PARTITIONED,
+        is_plain_http=settings.MUSTER_DEV_HTTP_COOKIE,
+    )
+
+
+def limits_of_installation() -> Limits:
+    return Limits(
+        query_bytes=settings.MUSTER_MAX_QUERY_BYTES,
+        line_bytes=settings.MUSTER_MAX_REQUEST_LINE_BYTES,
+        actions=settings.MUSTER_MAX_ACTIONS,
+        fires_per_browser=settings.MUSTER_FIRES_PER_BROWSER,
+        fires_per_address=settings.MUSTER_FIRES_PER_ADDRESS,
+    )
