@@ -17,6 +17,8 @@ from pixels.cookie import SECONDS_OF_A_DAY, Signer, Style
 from pixels.facts import Fire
 from pixels.parsing import Item
 from pixels.reasons import Note, Reason
+from pixels.replay import HEADER as REPLAY_HEADER
+from pixels.replay import Replay
 from pixels.steps import Browser, Draft, Limits, Request, Steps
 
 # What may stand in the tag of a pixel, and the pixel's own row decides.
@@ -71,9 +73,10 @@ class Cookies:
 class Endpoint:
     """Turn requests into fires."""
 
-    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: Limits) -> None:
+    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay) -> None:
         self._catalogue = catalogue
         self._cookies = cookies
+        self._replay = replay
         self._limits = limits
         self._steps = Steps(limits)
 
@@ -107,6 +110,8 @@ class Endpoint:
         picture = self._catalogue.picture
         host_owner = _owner_of_host(request, picture)
         draft = Draft(request, datetime.fromtimestamp(now, UTC), picture, pixel_key)
+        if (header := request.headers.get(REPLAY_HEADER)) is not None:
+            self._take_time(draft, header)
         draft.values, draft.fault = parsing.read(request.query)
         if pixel_key is None:
             _find_by_parameters(draft, host_owner)
@@ -119,6 +124,13 @@ class Endpoint:
             if draft.browser.is_reminted:
                 draft.note(Note.ID_REMINTED)
         return draft
+
+    def _take_time(self, draft: Draft, header: str) -> None:
+        """Take the time that a fire of the past brings along, where it is signed by our own key."""
+        path, query = draft.request.path, draft.request.query
+        at = self._replay.read(header, f"{path}?{query}" if query else path, draft.at)
+        if at is not None:
+            draft.at, draft.is_replayed = at, True
 
     def _fire(self, fire_id: UUID, draft: Draft, reason: Reason | None) -> Fire:
         owner, headers, values = draft.owner, draft.request.headers, draft.values

@@ -16,6 +16,7 @@ from pixels.catalogue import Catalogue
 from pixels.committer import Answers, Committer
 from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint, Pending
+from pixels.replay import Replay
 from pixels.steps import Limits, Request
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,9 @@ class Intake:
         self._conninfo = conninfo
         self.refused = 0
         self.catalogue = Catalogue(conninfo)
-        self.endpoint = Endpoint(self.catalogue, cookies_of_installation(), limits_of_installation())
+        self.endpoint = Endpoint(
+            self.catalogue, cookies_of_installation(), limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
+        )
         self.committer = Committer(conninfo=conninfo, day_of=self.catalogue.day_of, answer=answer)
 
     def start(self) -> None:

@@ -65,6 +65,7 @@ class Draft:
         "at",
         "browser",
         "fault",
+        "is_replayed",
         "items",
         "notes",
         "owner",
@@ -78,6 +79,7 @@ class Draft:
     def __init__(self, request: Request, at: datetime, picture: Picture, pixel_key: str | None) -> None:
         self.request = request
         self.at = at
+        self.is_replayed = False
         self.picture = picture
         self.pixel_key = pixel_key  # None for /seg
         self.values: dict[str, str] = {}
@@ -139,7 +141,12 @@ class Steps:
         return Reason.TOO_MANY_SEGMENTS if len(draft.items) > self._limits.actions else None
 
     def drop_too_frequent(self, draft: Draft) -> Reason | None:
-        """Drop what one browser or network address sends too often. A browser without a cookie is new each time."""
+        """Drop what one browser or network address sends too often. A browser without a cookie is new each time.
+
+        What is sent again comes as fast as it can, from one address.
+        """
+        if draft.is_replayed:
+            return None
         if draft.browser and draft.browser.is_known and not self._browsers.allows(draft.browser.random):
             return Reason.RATE_LIMITED
         return None if self._addresses.allows(network_of(draft.request.address)) else Reason.RATE_LIMITED
