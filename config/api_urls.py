@@ -5,11 +5,13 @@ from rest_framework.routers import SimpleRouter
 
 from audience.api import docs
 from audience.api.views import UnknownAddress
+from pixels.api import PixelViewSet
 from segments.api.profiles import ProfileViewSet
 from segments.api.segments import SegmentViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("segments", SegmentViewSet, basename="api-segments")
+router.register("pixels", PixelViewSet, basename="api-pixels")
 router.register("profiles", ProfileViewSet, basename="api-profiles")
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
@@ -139,7 +139,7 @@ def _flattened(detail: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield (path, sentence) of nested errors; a path reads `actions.0.segment`."""
     if isinstance(detail, dict):
         for key, value in detail.items():
-            is_whole = key == api_settings.NON_FIELD_ERRORS_KEY
+            is_whole = key in (NON_FIELD_ERRORS, api_settings.NON_FIELD_ERRORS_KEY)
             yield from _flattened(value, path if is_whole else f"{path}.{key}".lstrip("."))
     elif isinstance(detail, list) and any(isinstance(one, (dict, list)) for one in detail):
         for index, value in enumerate(detail):
