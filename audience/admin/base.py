@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.exceptions import NotRegistered
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import (
     FieldDoesNotExist,
     ImproperlyConfigured,
@@ -52,8 +52,8 @@ def rows_of(model: type[Model], seat: Seat) -> QuerySet[Any]:
         return model.objects.filter(advertiser=seat.advertiser)
     if issubclass(model, Advertiser):
         return Advertiser.objects.filter(pk=seat.advertiser.pk)
-    if issubclass(model, AbstractBaseUser):
-        return model._default_manager.filter(team_memberships__advertiser=seat.advertiser)
+    if issubclass(model, User):
+        return User.objects.filter(team_memberships__advertiser=seat.advertiser)
     raise ImproperlyConfigured(f"Rows of {model.__name__} belong to no advertiser: say which may be chosen.")
 
 
@@ -151,7 +151,7 @@ class _Scoped:
         return own if rows is None else rows.filter(pk__in=own.values("pk"))
 
 
-class TenantAdmin(_Scoped, ModelAdmin):  # type: ignore[misc]
+class TenantAdmin(_Scoped, ModelAdmin):
     """A page about rows of one advertiser. Say who may do what with `role_to_…` and `needs_people`."""
 
     compressed_fields = False
@@ -170,14 +170,13 @@ class TenantAdmin(_Scoped, ModelAdmin):  # type: ignore[misc]
         """Say whether a list's address may hold this lookup: a closed list, anything else is answered 400."""
         allowed = set(self.allowed_lookups)
         for item in self.get_list_filter(request):
-            names = [getattr(item, "parameter_name", None)] if isinstance(item, type) else _lookups(item)
-            allowed.update(names)
+            allowed.update(_lookups(item))
         if self.date_hierarchy:
             allowed.update(self.date_hierarchy + suffix for suffix in _DATE_SUFFIXES)
         return lookup in allowed
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        return to_field == self.opts.pk.name
+        return bool(to_field == self.opts.pk.name)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what `?field=value` fills in, without foreign keys that the form would not offer."""
@@ -192,7 +191,7 @@ class TenantAdmin(_Scoped, ModelAdmin):  # type: ignore[misc]
         if not isinstance(field, (ForeignKey, ManyToManyField)):
             return True
         keys = value if isinstance(value, list) else [value]
-        own = choosable(cast("type[Model]", field.remote_field.model), request, self.admin_site)
+        own = choosable(field.remote_field.model, request, self.admin_site)
         try:
             return own.filter(pk__in=keys).count() == len(set(keys))
         except (ValueError, ValidationError):
@@ -203,18 +202,20 @@ class TenantAdmin(_Scoped, ModelAdmin):  # type: ignore[misc]
 
 
 def _lookups(item: Any) -> list[str]:
+    if isinstance(item, type):
+        return [str(getattr(item, "parameter_name", ""))]
     field = item[0] if isinstance(item, tuple | list) else item
     names = [field + suffix for suffix in _FILTER_SUFFIXES]
     return names + ([f"{field}__id__exact"] if isinstance(item, tuple | list) else [])
 
 
-class TenantTabularInline(_Scoped, TabularInline):  # type: ignore[misc]
+class TenantTabularInline(_Scoped, TabularInline):
     """Rows of the same advertiser below their parent, a line each."""
 
     extra = 0
 
 
-class TenantStackedInline(_Scoped, StackedInline):  # type: ignore[misc]
+class TenantStackedInline(_Scoped, StackedInline):
     """Rows of the same advertiser below their parent, a block each."""
 
     extra = 0

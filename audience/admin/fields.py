@@ -75,9 +75,8 @@ class HostLinesField(forms.CharField):
     """A list of hosts, one a line; an address that was pasted is cut to its host."""
 
     def __init__(self, **kwargs: Any) -> None:
-        for name in ("base_field", "max_length", "size"):
-            kwargs.pop(name, None)
-        self._host = kwargs.pop("host_field", forms.CharField())
+        kwargs.pop("max_length", None)
+        self._host = kwargs.pop("base_field")
         attrs = {"rows": 3, "placeholder": "shop.example\n*.shop.example", "spellcheck": "false"}
         kwargs["widget"] = UnfoldAdminTextareaWidget(attrs)
         super().__init__(**kwargs)
@@ -102,7 +101,7 @@ class HostLinesField(forms.CharField):
                 raise ValidationError(f"“{host}”: {error.messages[0]}") from error
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return list(initial or []) != self.to_python(data)
+        return bool(list(initial or []) != self.to_python(data))
 
 
 def _host_in(word: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
@@ -42,8 +42,8 @@ class CompletedList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = list(self.result_list)
-        self.model_admin.complete(rows, request)
-        self.result_list = rows  # type: ignore[assignment]
+        cast("PagedAdmin", self.model_admin).complete(rows, request)
+        self.result_list = rows
 
 
 class PagedAdmin(TenantAdmin):
@@ -92,7 +92,7 @@ class PagedAdmin(TenantAdmin):
         self, request: HttpRequest, row: Model, template: str, page: str, **context: Any
     ) -> TemplateResponse:
         """Answer with a page about a row, inside the admin's frame and below the tabs."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         frame = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -125,7 +125,7 @@ class PagedAdmin(TenantAdmin):
         return view
 
     def _url_name(self, page: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page.replace('/', '_')}"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class SegmentForm(TenantForm):
 
     class Meta:
         model = Segment
-        fields = "__all__"  # noqa: DJ007 -- the page names its fields; id, advertiser and version are not editable
+        fields = "__all__"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -12,17 +12,17 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
-from unfold.decorators import display
 
 from audience.admin import charts
 from audience.admin.base import seat_at, taken_seat
 from audience.admin.fields import HostLinesField, in_words
-from audience.admin.pages import ObjectPage, RemovableAdmin
+from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin
 from audience.models import HostListField, Role
 from segments import counts
 from segments.admin import neighbours
 from segments.admin.forms import SegmentForm
 from segments.admin.trends import trends
+from segments.deletion import delete_segment
 from segments.membership import holds
 from segments.models import Membership, Segment, Transition
 
@@ -30,7 +30,7 @@ TREND_DAYS = 30
 RECENT_MEMBERS = 20
 
 
-def overview(page_admin: Any, request: HttpRequest, segment: Segment) -> HttpResponse:
+def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:
     """Show how many are in, how that moved, who came last and who uses the segment."""
     now = timezone.now()
     today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
@@ -129,28 +129,28 @@ class SegmentAdmin(RemovableAdmin):
         for row in rows:
             row.size_now, row.trend = sizes.get(row.pk, 0), lines[row.pk]
 
-    @display(description="Segment", ordering="name")
+    @admin.display(description="Segment", ordering="name")
     def name_and_code(self, row: Any) -> str:
         link = self.url_of(row, "overview")
         return format_html('<a class="m-name" href="{}">{}<small>{}</small></a>', link, row.name, row.code)
 
-    @display(description="Members now")
+    @admin.display(description="Members now")
     def size_now(self, row: Any) -> str:
         return f"{row.size_now:,}"
 
-    @display(description="Last 30 days")
+    @admin.display(description="Last 30 days")
     def trend(self, row: Any) -> str:
         return charts.sparkline(row.trend, f"{row.name}: members in the last 30 days")
 
-    @display(description="Kept for", ordering="lifetime_minutes")
+    @admin.display(description="Kept for", ordering="lifetime_minutes")
     def kept_for(self, row: Any) -> str:
         return in_words(row.lifetime_minutes)
 
-    @display(description="Who may write", ordering="write_mode")
+    @admin.display(description="Who may write", ordering="write_mode")
     def writes(self, row: Any) -> str:
         return str(row.get_write_mode_display()).partition(":")[0]
 
-    @display(description="Active", ordering="is_active", boolean=True)
+    @admin.display(description="Active", ordering="is_active", boolean=True)
     def is_on(self, row: Any) -> bool:
         return bool(row.is_active)
 
@@ -170,7 +170,7 @@ class SegmentAdmin(RemovableAdmin):
         context = {"offers_tag": offers_tag, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
-    def response_add(self, request: HttpRequest, obj: Segment, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: Segment, post_url_continue: Any = None) -> Any:
         if "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)
         self.message_user(request, f"The segment “{obj}” is ready.", "success")
@@ -181,11 +181,14 @@ class SegmentAdmin(RemovableAdmin):
                 return HttpResponseRedirect(links[0])
         return HttpResponseRedirect(self.url_of(obj, "overview"))
 
-    def response_change(self, request: HttpRequest, obj: Segment) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: Segment) -> Any:
         if "_popup" in request.POST or "_continue" in request.POST:
             return super().response_change(request, obj)
         self.message_user(request, f"The segment “{obj}” is saved.", "success")
         return HttpResponseRedirect(self.url_of(obj, "overview"))
+
+    def delete_model(self, request: HttpRequest, obj: Segment) -> None:
+        delete_segment(obj)
 
     def what_depends(self, request: HttpRequest, row: Segment) -> Any:
         return neighbours.uses_of(row)

@@ -1,0 +1,178 @@
+"""The tag that a marketer places on a page (pixels.md 3.2): what it says, in each form and each address.
+
+No secret ever stands in a tag, and no name can break out of one.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+from urllib.parse import quote
+
+from django.db.models import TextChoices
+
+from pixels.models import Pixel
+from segments.models import Segment
+
+# Stands where the page's own number belongs; a fire that still has it is refused and says so.
+PLACEHOLDER = "[VALUE]"
+_LONGEST_NAME = 80
+_POLICY = "no-referrer-when-downgrade"  # so that the page's host and path arrive, which browsers else shorten
+
+
+class Format(TextChoices):
+    SCRIPT = "script", "JavaScript"
+    IMAGE = "image", "Image"
+
+
+class Address(TextChoices):
+    PIXEL = "pixel", "The pixel's own address: edit the pixel, and placed tags follow"
+    NUMBER = "number", "/seg by number: what it does stands in the tag"
+    CODE = "code", "/seg by code: as above, readable"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a tag does."""
+
+    do: Literal["add", "remove"]
+    number: int
+    code: str
+    value: int | None = None
+    lifetime_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a tag is for: a pixel, or segments that somebody ticked (then `key` is empty)."""
+
+    name: str
+    member: int
+    actions: tuple[Action, ...]
+    key: str = ""
+    takes_value: bool = False
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag as it is shown, copied and mailed: the HTML, and the bare address for tools that ask for a URL."""
+
+    html: str
+    url: str
+    # What the marketer has to know about this very tag.
+    hints: tuple[str, ...] = ()
+
+
+def of_pixel(pixel: Pixel) -> Subject:
+    """Return what a tag of this pixel says."""
+    rows = pixel.actions.filter(segment__deleted_at=None).select_related("segment")
+    has_values = pixel.value_source != Pixel.ValueSource.NONE
+    actions = tuple(
+        Action(
+            "remove" if row.do == row.Do.REMOVE else "add",
+            row.segment.pk,
+            row.segment.code,
+            row.value if has_values else None,
+            row.lifetime_minutes,
+        )
+        for row in rows.order_by("do", "pk")
+    )
+    takes_value = pixel.value_source == Pixel.ValueSource.PAGE
+    return Subject(pixel.name, pixel.advertiser_id, actions, pixel.public_key, takes_value)
+
+
+def of_segments(segments: Sequence[Segment]) -> Subject:
+    """Return what a tag says that adds to each of these segments, without a pixel."""
+    actions = tuple(Action("add", segment.pk, segment.code) for segment in segments)
+    name = ", ".join(segment.name for segment in segments)
+    return Subject(name, segments[0].advertiser_id, actions)
+
+
+def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag:
+    """Return the tag. `host` is the pixel host's address, such as https://px.example.com."""
+    url = _pixel_url(subject, host, form) if address is Address.PIXEL and subject.key else ""
+    url = url or _seg_url(subject, host, form, by_code=address is Address.CODE)
+    shown = escape(url, quote=True)
+    if form is Format.SCRIPT:
+        html = f'<script async src="{shown}" referrerpolicy="{_POLICY}"></script>'
+    else:
+        html = f'<img src="{shown}" width="1" height="1" alt="" style="position:absolute" referrerpolicy="{_POLICY}">'
+    return Tag(_comment(subject) + html, url, _hints(subject, form))
+
+
+def _pixel_url(subject: Subject, host: str, form: Format) -> str:
+    ending = "js" if form is Format.SCRIPT else "gif"
+    query = f"?value={PLACEHOLDER}" if subject.takes_value else ""
+    return f"{host}/p/{subject.key}.{ending}{query}"
+
+
+def _seg_url(subject: Subject, host: str, form: Format, *, by_code: bool) -> str:
+    adds = [_item(action, by_code, subject.takes_value) for action in subject.actions if action.do == "add"]
+    removes = [_name(action, by_code) for action in subject.actions if action.do == "remove"]
+    ending = "_code" if by_code else ""
+    parameters = [
+        (f"add{ending}", ",".join(adds)),
+        (f"remove{ending}", ",".join(removes)),
+        ("member", str(subject.member) if by_code else ""),
+        ("t", "1" if form is Format.SCRIPT else "2"),
+        ("pid", subject.key),
+    ]
+    return f"{host}/seg?" + "&".join(f"{name}={value}" for name, value in parameters if value)
+
+
+def _item(action: Action, by_code: bool, takes_value: bool) -> str:
+    value = "" if action.value is None else str(action.value)
+    if takes_value and not value:
+        value = PLACEHOLDER
+    lifetime = _lifetime(action.lifetime_minutes)
+    parts = [_name(action, by_code), value, lifetime]
+    while not parts[-1]:
+        parts.pop()
+    return ":".join(parts)
+
+
+def _name(action: Action, by_code: bool) -> str:
+    return quote(action.code, safe="") if by_code else str(action.number)
+
+
+def _lifetime(minutes: int | None) -> str:
+    if minutes is None:
+        return ""
+    for size, unit in ((24 * 60, "d"), (60, "h")):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
+
+
+def _comment(subject: Subject) -> str:
+    adds = " ".join(action.code for action in subject.actions if action.do == "add")
+    removes = " ".join(action.code for action in subject.actions if action.do == "remove")
+    does = "; ".join(
+        text for text in (f"adds: {adds}" if adds else "", f"removes: {removes}" if removes else "") if text
+    )
+    kind = "Muster pixel" if subject.key else "Muster segments"
+    return f'<!-- {kind} "{_harmless(subject.name)}"{f" ({_harmless(does)})" if does else ""} -->'
+
+
+def _harmless(text: str) -> str:
+    """Return a name without what could end the comment."""
+    plain = re.sub(r"[<>]|[\x00-\x1f]", "", text)
+    while "--" in plain:
+        plain = plain.replace("--", "-")
+    return plain[:_LONGEST_NAME].strip("-")
+
+
+def _hints(subject: Subject, form: Format) -> tuple[str, ...]:
+    hints = []
+    if not subject.actions:
+        hints.append("This pixel adds to no segment and removes from none yet: its fires do nothing.")
+    if subject.takes_value:
+        hints.append(f"Replace {PLACEHOLDER} with the page's number, for example the total of the cart.")
+    if form is Format.SCRIPT:
+        hints.append(
+            "Place it in the <head> of the page. Pages with a content policy need the pixel host in script-src."
+        )
+    else:
+        hints.append("Place it before </body>. Pages with a content policy need the pixel host in img-src.")
+    return tuple(hints)
