@@ -46,6 +46,8 @@ _TAG = {
 
 
 class PixelActionSerializer(RowSerializer):
+    """One thing that a fire does."""
+
     class Meta:
         model = PixelAction
         fields = ("do", "segment", "value", "lifetime_minutes")
@@ -57,6 +59,8 @@ class PixelActionSerializer(RowSerializer):
 
 
 class PixelSerializer(RowSerializer):
+    """A placed tag, and what a fire of it does."""
+
     actions = PixelActionSerializer(
         many=True, required=False, help_text="What a fire does. Sent, they replace those that are there."
     )
@@ -97,6 +101,8 @@ class PixelSerializer(RowSerializer):
 
 
 class TagSerializer(serializers.Serializer[Any]):
+    """What stands on a page."""
+
     format = serializers.ChoiceField(choices=Format.choices)
     address = serializers.ChoiceField(choices=Address.choices)
     html = serializers.CharField(help_text="What to place on the page.")
@@ -105,6 +111,8 @@ class TagSerializer(serializers.Serializer[Any]):
 
 
 class TagsSerializer(serializers.Serializer[Any]):
+    """A pixel's tags in every form."""
+
     tags = TagSerializer(many=True)
 
 
@@ -148,6 +156,8 @@ class PixelViewSet(
     mixins.DestroyModelMixin,
     ApiViewSet,
 ):
+    """Pixels of one advertiser."""
+
     model = Pixel
     serializer_class = PixelSerializer
     filterset_class = PixelFilters

@@ -67,8 +67,7 @@ class KeyPages(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         next_cursor = {
-            "type": "string",
-            "nullable": True,
+            "type": ["string", "null"],
             "example": "WzEyXQ:1vNqXk:r3jV0cY0sP9m",
             "description": "Send it as `cursor` for the next page. Null on the last page.",
         }

@@ -37,6 +37,8 @@ class IdentifierSerializer(ClosedSerializer):
 
 
 class MemberSerializer(RowSerializer):
+    """A profile that is in the segment now: from when, until when, with which value."""
+
     profile = serializers.UUIDField(source="profile_id")
     identifiers = serializers.SerializerMethodField(help_text="Null without the right to see people.")
 
@@ -59,10 +61,14 @@ class MemberPages(KeyPages):
 
 
 class RemoveMember(ClosedSerializer):
+    """Somebody to take out."""
+
     identifier = IdentifierSerializer()
 
 
 class AddMember(RemoveMember):
+    """Somebody to put in. Without a value the stored one stays."""
+
     value = serializers.IntegerField(required=False, allow_null=True, help_text="0 to 2,147,483,647.")
     lifetime_minutes = serializers.IntegerField(
         required=False,
@@ -86,6 +92,8 @@ class AddMember(RemoveMember):
     ]
 )
 class MemberChanges(ClosedSerializer):
+    """Up to 1,000 people to put in and to take out."""
+
     add = AddMember(many=True, required=False)
     remove = RemoveMember(many=True, required=False)
 
@@ -99,6 +107,8 @@ class MemberChanges(ClosedSerializer):
 
 
 class MemberResult(serializers.Serializer[Any]):
+    """What became of one item."""
+
     do = serializers.ChoiceField(choices=["add", "remove"])
     index = serializers.IntegerField(help_text="The place in that list, from 0.")
     outcome = serializers.ChoiceField(choices=["applied", "rejected"])
@@ -146,6 +156,8 @@ class MemberResult(serializers.Serializer[Any]):
     ]
 )
 class ChangedMembers(serializers.Serializer[Any]):
+    """What became of each item, those of `add` first."""
+
     applied = serializers.IntegerField()
     rejected = serializers.IntegerField()
     results = MemberResult(many=True)

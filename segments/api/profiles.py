@@ -44,6 +44,8 @@ _EXAMPLE = [OpenApiExample("Jo", _PROFILE, response_only=True)]
 
 
 class HeldMembership(RowSerializer):
+    """A segment that the person is in now."""
+
     segment = serializers.IntegerField(source="segment_id")
     code = serializers.CharField(source="segment.code")
 
@@ -54,6 +56,8 @@ class HeldMembership(RowSerializer):
 
 
 class ProfileSerializer(RowSerializer):
+    """One person or browser as the advertiser knows it."""
+
     identifiers = serializers.SerializerMethodField()
     memberships = serializers.SerializerMethodField(help_text="The segments that the person is in now.")
 
@@ -97,7 +101,7 @@ class OnePage(KeyPages):
     retrieve=extend_schema(summary="Read a profile", examples=_EXAMPLE),
 )
 class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
-    """Nobody can list an advertiser's people: a profile is asked for by its id or by an identifier."""
+    """Profiles of one advertiser. They cannot be listed: each is asked for by its id or by an identifier."""
 
     model = Profile
     serializer_class = ProfileSerializer

@@ -55,6 +55,8 @@ _SEGMENT = {
 
 
 class SegmentSerializer(RowSerializer):
+    """A named group of profiles. Its id is its number in tags."""
+
     size = serializers.SerializerMethodField(help_text="How many profiles are in now.")
 
     class Meta:
@@ -130,6 +132,8 @@ class SegmentViewSet(
     mixins.DestroyModelMixin,
     ApiViewSet,
 ):
+    """Segments of one advertiser."""
+
     model = Segment
     serializer_class = SegmentSerializer
     filterset_class = SegmentFilters
