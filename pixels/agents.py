@@ -39,7 +39,7 @@ DEVICES = (
 )
 # A crawler that declares itself says so in one of these ways; many give an address of theirs behind a plus sign.
 _CRAWLER = re.compile(
-    r"(?<!cu)bot\b|bot[/;_ -]|crawl|spider|slurp|\+https?:|mediapartners|facebookexternalhit|ia_archiver"
+    r"(?<!cu)bot(?:\b|_)|crawl|spider|slurp|\+https?:|mediapartners|facebookexternalhit|ia_archiver"
     r"|google-(?:read-aloud|inspectiontool|extended|safety)|googleother|apis-google|feedfetcher|bingpreview"
     r"|google web preview|google favicon|chrome-lighthouse|pingdom|uptimerobot|statuscake|whatsapp/|embedly"
 )

@@ -132,7 +132,7 @@ _PIXELS = """
     FROM pixels_pixel WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
 """
 _ACTIONS = """
-    SELECT pixel_id, do, segment_id, value, lifetime_minutes FROM pixels_pixelaction ORDER BY do, id
+    SELECT pixel_id, "do", segment_id, value, lifetime_minutes FROM pixels_pixelaction ORDER BY "do", id
 """
 
 

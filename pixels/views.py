@@ -77,6 +77,9 @@ def stop_intake() -> None:
 @csrf_exempt
 def fire(request: HttpRequest, **_: str) -> HttpResponse:
     """Answer `/seg` and `/p/<key>.gif|.js`."""
+    # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
+    if hasattr(request, "session"):
+        del request.session
     door = intake()
     received = door.receive(_request(request))
     if isinstance(received, Answer):

@@ -1,0 +1,30 @@
+"""Both doors, each started once for all the tests that knock."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import override_settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from pixels import views
+from tests.pixels.doors import DjangoDoor, DoorUnderTest, GranianDoor, granian_door
+
+
+@pytest.fixture(scope="session")
+def granian(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[GranianDoor]:
+    with django_db_blocker.unblock(), granian_door() as door:
+        yield door
+
+
+@pytest.fixture(scope="session")
+def django_views(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[DjangoDoor]:
+    with django_db_blocker.unblock(), override_settings(MUSTER_DEV_HTTP_COOKIE=False, ALLOWED_HOSTS=["*"]):
+        views.stop_intake()
+        yield DjangoDoor()
+        views.stop_intake()
+
+
+@pytest.fixture(params=["granian", "django_views"])
+def door(request: pytest.FixtureRequest, transactional_db: None) -> DoorUnderTest:
+    """Each test that asks for this runs against both doors, and all of it must hold for both."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]

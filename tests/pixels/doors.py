@@ -1,0 +1,166 @@
+"""The two doors that the tests knock at: granian in a process of its own, and Django's views."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+from pixels import views
+from pixels.catalogue import announce
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 20.0
+
+
+@dataclass
+class Reply:
+    """What a door said; header names in lower case."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for found, value in self.headers if found == name), None)
+
+    @property
+    def cookie(self) -> str | None:
+        """The new cookie, as a browser would send it back."""
+        line = self.header("set-cookie")
+        return line.partition(";")[0] if line else None
+
+
+class DoorUnderTest:
+    """A door, and a way to wait until it knows all that is committed."""
+
+    name: str
+
+    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+        """Send a request; `target` as it stands in the request line, headers with _ for -."""
+        raise NotImplementedError
+
+    def read_at(self) -> datetime | None:
+        """When this door has read its catalogue."""
+        raise NotImplementedError
+
+    def catch_up(self) -> None:
+        """Return when the door's catalogue is younger than everything committed until now."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            (now,) = cursor.fetchone()
+        announce()
+        until(lambda: (self.read_at() or now) > now)
+
+
+class DjangoDoor(DoorUnderTest):
+    name = "django"
+
+    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+        sent = {"HTTP_" + name.upper(): value for name, value in headers.items()}
+        path, _, query = target.partition("?")
+        # Client.get() would decode the query string and write it anew.
+        response = Client().generic(method, path, **sent, QUERY_STRING=query)
+        pairs = [(name.lower(), value) for name, value in response.items()]
+        return Reply(response.status_code, pairs, response.content)
+
+    def read_at(self) -> datetime | None:
+        return views.intake().catalogue.picture.read_at
+
+
+class GranianDoor(DoorUnderTest):
+    name = "granian"
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self.process = process
+
+    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+        peer = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        try:
+            peer.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
+            for name, value in headers.items():
+                peer.putheader(name.replace("_", "-"), value)
+            peer.endheaders()
+            response = peer.getresponse()
+            pairs = [(name.lower(), value) for name, value in response.getheaders()]
+            return Reply(response.status, pairs, response.read())
+        finally:
+            peer.close()
+
+    def read_at(self) -> datetime | None:
+        at = json.loads(self.get("/health/ready").body)["catalogue_at"]
+        return datetime.fromisoformat(at) if at else None
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, "the door has ended"
+        try:
+            return self.get("/health/ready").status == 200
+        except OSError:
+            return False
+
+
+def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
+    """Return when `holds()` is true; fail when it is not by then."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+@contextmanager
+def granian_door(**environment: str) -> Iterator[GranianDoor]:
+    """Start the door as `manage.py up` does, on a port of its own and this test's database."""
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--http=1", "--no-ws"]
+    command += ["--host=127.0.0.1", f"--port={port}", "--workers=1", "--log-level=warning", "config.door:app"]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": database_url(),
+            "MUSTER_DATA_DIR": str(settings.DATA_DIR),
+            "MUSTER_DEV_HTTP_COOKIE": "off",
+            **environment,
+        },
+    )
+    door = GranianDoor(port, process)
+    try:
+        until(door.is_up)
+        yield door
+    finally:
+        process.terminate()
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def database_url() -> str:
+    """Return the test database's address for the environment of another process."""
+    known = connection.settings_dict
+    place = known["HOST"] + (f":{known['PORT']}" if known["PORT"] else "")
+    login = f"{quote(known['USER'], safe='')}:{quote(known['PASSWORD'], safe='')}"
+    return f"postgresql://{login}@{place}/{known['NAME']}?{urlencode(known['OPTIONS'])}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
