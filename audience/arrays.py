@@ -9,22 +9,26 @@ from datetime import datetime
 from uuid import UUID
 
 
-def plain(values: Iterable[int | bool | UUID | None]) -> str:
-    """Return the literal of values whose text needs no quotes: numbers, booleans and UUIDs."""
+def plain(values: Iterable[int | bool | str | UUID | None]) -> str:
+    """Return the literal of values whose text needs no quotes: numbers, booleans and UUIDs, also as text."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
 def instants(values: Iterable[datetime | None]) -> str:
-    """Return the literal of aware datetimes."""
-    return "{" + ",".join(["NULL" if value is None else value.isoformat() for value in values]) + "}"
+    """Return the literal of aware datetimes. In a batch many are the same: each is printed once."""
+    printed: dict[datetime | None, str] = {None: "NULL"}
+    texts_ = []
+    for value in values:
+        text = printed.get(value)
+        if text is None:
+            text = printed[value] = value.isoformat()  # type: ignore[union-attr]
+        texts_.append(text)
+    return "{" + ",".join(texts_) + "}"
 
 
 def texts(values: Iterable[str]) -> str:
     """Return the literal of texts; each is quoted, so that no text can end its element. None may hold NUL."""
-    return "{" + ",".join([_quoted(value) for value in values]) + "}"
-
-
-def _quoted(value: str) -> str:
-    if "\\" in value or '"' in value:
-        value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
+    joined = '","'.join(values := list(values))
+    if "\\" in joined or joined.count('"') != 2 * max(len(values) - 1, 0):
+        joined = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
+    return f'{{"{joined}"}}' if values else "{}"

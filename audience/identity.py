@@ -3,6 +3,8 @@
 Law: whoever changes what belongs to a profile holds that profile's row lock (`FOR NO KEY UPDATE`), taken in the order
 of profile ids. So two workers never decide about one person from each other's half-seen facts, and sorted locks
 cannot deadlock.
+
+Ids travel as text here and in the batch: to hash, sort and print UUID objects costs more than to parse a fire.
 """
 
 import hashlib
@@ -10,12 +12,11 @@ import unicodedata
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
 
 import psycopg
 
 from audience.arrays import instants, plain, texts
-from audience.ids import uuid7
+from audience.ids import uuid7, uuid_text
 
 KINDS = ("browser", "customer_id", "email", "phone", "device")
 LONGEST_VALUE = 320
@@ -34,14 +35,13 @@ class Key(NamedTuple):
     value: str
 
     @property
-    def id(self) -> UUID:
+    def id(self) -> str:
         return identifier_id(*self)
 
 
-def identifier_id(advertiser_id: int, kind: str, value: str) -> UUID:
-    """Return the primary key of an identifier: the first 16 bytes of SHA-256 over its three parts."""
-    digest = hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode())
-    return UUID(bytes=digest.digest()[:16])
+def identifier_id(advertiser_id: int, kind: str, value: str) -> str:
+    """Return the primary key of an identifier, a UUID as text: 128 bits of SHA-256 over its three parts."""
+    return uuid_text(hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode()).hexdigest())
 
 
 def normalise(kind: str, value: str) -> str:
@@ -78,7 +78,7 @@ def _phone(text: str) -> str:
 
 
 _FIND = """
-    SELECT i.id, p.id, p.last_seen_at
+    SELECT i.id::text, p.id::text, p.last_seen_at
     FROM audience_identifier i
     JOIN audience_profile p ON p.id = i.profile_id AND p.advertiser_id = i.advertiser_id
     WHERE i.id = ANY(%s::uuid[])
@@ -88,7 +88,7 @@ _MAKE_IDENTIFIERS = """
     INSERT INTO audience_identifier (id, advertiser_id, kind, value, profile_id, first_seen_at, last_seen_at)
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::timestamptz[],
         %s::timestamptz[])
-    ON CONFLICT (id) DO NOTHING RETURNING id
+    ON CONFLICT (id) DO NOTHING RETURNING id::text
 """
 _MAKE_PROFILES = """
     INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)
@@ -107,12 +107,12 @@ _SEE = """
 """
 
 
-def find(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, UUID]:
+def find(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, str]:
     """Return the profiles of the identifiers that are known, and lock them for this transaction."""
     return _find(cursor, {key.id: key for key in keys}, at)
 
 
-def find_or_make(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, UUID]:
+def find_or_make(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, str]:
     """Return the profile of every identifier, making those that are missing; all are locked."""
     by_id = {key.id: key for key in keys}
     found = _find(cursor, by_id, at)
@@ -122,10 +122,10 @@ def find_or_make(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Ke
     return found
 
 
-def _find(cursor: psycopg.Cursor[tuple[object, ...]], by_id: dict[UUID, Key], at: datetime) -> dict[Key, UUID]:
+def _find(cursor: psycopg.Cursor[tuple[object, ...]], by_id: dict[str, Key], at: datetime) -> dict[Key, str]:
     cursor.execute(_FIND, [plain(by_id)])
-    found: dict[Key, UUID] = {}
-    unseen: list[tuple[UUID, UUID]] = []
+    found: dict[Key, str] = {}
+    unseen: list[tuple[str, str]] = []
     seen_since = at - SEEN_PRECISION
     for identifier, profile, last_seen_at in cursor.fetchall():
         found[by_id[identifier]] = profile  # type: ignore[index, assignment]
@@ -138,10 +138,10 @@ def _find(cursor: psycopg.Cursor[tuple[object, ...]], by_id: dict[UUID, Key], at
     return found
 
 
-def _make(cursor: psycopg.Cursor[tuple[object, ...]], missing: dict[UUID, Key], at: datetime) -> dict[Key, UUID]:
+def _make(cursor: psycopg.Cursor[tuple[object, ...]], missing: dict[str, Key], at: datetime) -> dict[Key, str]:
     ids = sorted(missing)
     keys = [missing[identifier] for identifier in ids]
-    profiles = {identifier: uuid7() for identifier in ids}
+    profiles = {identifier: str(uuid7()) for identifier in ids}
     owners = plain(key.advertiser_id for key in keys)
     now = instants([at] * len(ids))
     kinds, values = texts(key.kind for key in keys), texts(key.value for key in keys)

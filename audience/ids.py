@@ -12,3 +12,8 @@ def uuid7(unix_ms: int | None = None) -> UUID:
     high = (milliseconds << 16) | 0x7000 | (random >> 68)
     low = (0b10 << 62) | (random & 0x3FFF_FFFF_FFFF_FFFF)
     return UUID(int=(high << 64) | low)
+
+
+def uuid_text(digits: str) -> str:
+    """Return the first 32 of hexadecimal digits as PostgreSQL prints a UUID."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
+from zlib import crc32
 
 import psycopg
 
 from audience.arrays import instants, plain, texts
 from audience.identity import Key, find_or_make
+from audience.ids import uuid_text
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
 from segments.changes import Asked, DayOf, apply_changes
@@ -36,7 +37,7 @@ class Entry:
     fire: Fire
     outcome: Outcome
     reason: Reason | None
-    profile_id: UUID | None = None
+    profile_id: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -65,7 +66,7 @@ def _entry(fire: Fire) -> Entry:
 # The lock makes two workers with the same eid wait for each other; a partitioned table cannot keep it unique by time.
 _LOCK_EVENT_IDS = "SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys"
 _SEEN_EVENT_IDS = (
-    "SELECT id, max(seen_at) FROM pixels_eventid WHERE id = ANY(%s::uuid[]) AND seen_at > %s GROUP BY id"
+    "SELECT id::text, max(seen_at) FROM pixels_eventid WHERE id = ANY(%s::uuid[]) AND seen_at > %s GROUP BY id"
 )
 _REMEMBER_EVENT_IDS = """
     INSERT INTO pixels_eventid (id, seen_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
@@ -79,11 +80,11 @@ def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
     if not marked:
         return
     ids = {id_ for _, id_ in marked}
-    cursor.execute(_LOCK_EVENT_IDS, [plain(int.from_bytes(id_.bytes[:8], signed=True) for id_ in ids)])
+    cursor.execute(_LOCK_EVENT_IDS, [plain(int(id_[:8], 16) for id_ in ids)])
     oldest = min(entry.fire.received_at for entry, _ in marked) - EVENT_ID_MEMORY
     cursor.execute(_SEEN_EVENT_IDS, [plain(ids), oldest])
-    seen: dict[UUID, datetime] = dict(cursor.fetchall())  # type: ignore[arg-type]
-    new: dict[UUID, datetime] = {}
+    seen: dict[str, datetime] = dict(cursor.fetchall())  # type: ignore[arg-type]
+    new: dict[str, datetime] = {}
     for entry, id_ in marked:
         at = entry.fire.received_at
         if id_ in seen and seen[id_] > at - EVENT_ID_MEMORY:
@@ -94,10 +95,9 @@ def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
         cursor.execute(_REMEMBER_EVENT_IDS, [plain(new), instants(new.values())])
 
 
-def event_id(fire: Fire) -> UUID:
+def event_id(fire: Fire) -> str:
     """Return the key of an `eid`: it means something for one advertiser and one browser only."""
-    digest = hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode())
-    return UUID(bytes=digest.digest()[:16])
+    return uuid_text(hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode()).hexdigest())
 
 
 def put_profiles(cursor: Cursor, entries: Sequence[Entry]) -> None:
@@ -169,7 +169,12 @@ def put_fires(cursor: Cursor, entries: Sequence[Entry]) -> None:
 
 
 def _actions(fire: Fire) -> str:
-    """What the fire did and did not do, for the live view."""
+    """What the fire did and did not do, for the live view, as JSON."""
+    if len(fire.changes) == 1 and not fire.refusals:
+        # Nearly every fire. Codes are letters, digits, - and _ (a constraint of the segment), so need no escaping.
+        (one,) = fire.changes
+        code, value = fire.codes.get(one.segment_id, ""), "null" if one.value is None else one.value
+        return f'[{{"do": "{one.do}", "segment": {one.segment_id}, "code": "{code}", "value": {value}}}]'
     actions: list[dict[str, object]] = [
         {
             "do": one.do,
@@ -189,38 +194,27 @@ def _same(fire: Fire) -> str:
     """Four letters for one browser at one pixel: enough to follow it in a live view, too few to trace it back."""
     if fire.browser is None:
         return ""
-    return hashlib.sha256(f"{fire.browser}\0{fire.pixel_id}".encode()).hexdigest()[:4]
+    return f"{crc32(f'{fire.browser}.{fire.pixel_id}'.encode()) & 0xFFFF:04x}"
 
 
 _PUT_OUTCOMES = """
-    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, page_host, page_path, fires, last_at)
+    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, page_host, page_path, fires,
+        last_at)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
         %s::text[], %s::int[], %s::timestamptz[])
 """
 
 
-class OutcomeKey(NamedTuple):
-    """What fires are counted by."""
-
-    advertiser_id: int | None
-    pixel_id: int | None
-    hour: datetime
-    outcome: str
-    reason: str
-    page_host: str
-    page_path: str
-
-
 def put_outcomes(cursor: Cursor, entries: Iterable[Entry]) -> None:
     """Count the fires by advertiser, pixel, hour, outcome, reason and page."""
-    counts: Counter[OutcomeKey] = Counter()
-    last_at: dict[OutcomeKey, datetime] = {}
+    counts: Counter[tuple[Any, ...]] = Counter()
+    last_at: dict[tuple[Any, ...], datetime] = {}
     for entry in entries:
         fire = entry.fire
         at = fire.received_at
         hour = at.replace(minute=0, second=0, microsecond=0)
-        page = (fire.page_host, fire.page_path)
-        key = OutcomeKey(fire.advertiser_id, fire.pixel_id, hour, entry.outcome, entry.reason or "", *page)
+        owner = (fire.advertiser_id, fire.pixel_id, hour)
+        key = (*owner, entry.outcome, entry.reason or "", fire.page_host, fire.page_path)
         counts[key] += 1
         last_at[key] = max(at, last_at.get(key, at))
     advertisers, pixels, hours, *words = zip(*counts, strict=True)

@@ -18,7 +18,7 @@ DAYS_OF_A_HABIT = 3
 REFUSED_SHARE = 0.10
 FIRES_TO_JUDGE = 50
 
-# Needs `fire_of_pixel`, one descent per pixel and partition.
+# Needs `pixels_fire_pkey`, one descent per pixel and partition.
 _LAST = """
     SELECT p.id, f.received_at FROM unnest(%(ids)s::bigint[]) AS p(id)
     CROSS JOIN LATERAL (

@@ -18,7 +18,7 @@ MOST_FIRES = 300
 OVERLAP = timedelta(seconds=3)
 OLDEST = timedelta(days=30)
 
-# Needs `fire_of_pixel`: each pixel's newest fires, and only as many as are shown.
+# Needs `pixels_fire_pkey`: each pixel's newest fires, and only as many as are shown.
 _FIRES = """
     SELECT f.id, f.received_at, f.outcome, f.reason, f.notes, f.actions, f.other, f.page_host, f.page_path,
         f.browser, f.device, f.same, f.pixel_id

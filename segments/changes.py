@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from typing import NamedTuple
-from uuid import UUID
 
 import psycopg
 
@@ -17,9 +16,9 @@ from segments.membership import Change, Decision, Interval, Step, decide
 
 
 class RowKey(NamedTuple):
-    """The key of a membership row. Batches write in its order."""
+    """The key of a membership row. Batches write in its order; the profile's id is a UUID as text."""
 
-    profile_id: UUID
+    profile_id: str
     segment_id: int
     version: int
 
@@ -28,7 +27,7 @@ class Asked(NamedTuple):
     """One change that somebody asks for a profile of an advertiser."""
 
     advertiser_id: int
-    profile_id: UUID
+    profile_id: str
     change: Change
 
 
@@ -47,7 +46,7 @@ DayOf = Callable[[int, datetime], date]  # the advertiser's local day of an inst
 
 # One index descent per key: `tests/segments/test_plans.py`.
 _READ = """
-    SELECT m.profile_id, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
+    SELECT m.profile_id::text, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
         m.decided_at, m.sweep_at
     FROM unnest(%s::uuid[], %s::bigint[], %s::int[]) AS k(profile_id, segment_id, version)
     JOIN segments_membership m USING (profile_id, segment_id, version)
@@ -78,8 +77,13 @@ class Published(NamedTuple):
     """A step of a profile in a segment."""
 
     advertiser_id: int
-    key: RowKey
+    profile_id: str
+    segment_id: int
     step: Step
+
+
+Tallies = dict[tuple[int, int, date], Tally]
+Rows = dict[RowKey, Interval]
 
 
 def apply_changes(
@@ -91,108 +95,88 @@ def apply_changes(
     """
     if not asked:
         return []
-    rows = _read(cursor, {_key(one) for one in asked})
+    keys = [RowKey(profile_id, change.segment_id, change.version) for _, profile_id, change in asked]
+    rows = _read(cursor, set(keys))
     owners: dict[RowKey, int] = {}
-    decisions, steps, tallies = [], [], _tallies()
-    for one in asked:
-        key = _key(one)
+    decisions: list[Decision] = []
+    steps: list[Published] = []
+    tallies: Tallies = defaultdict(Tally)
+    for key, (advertiser_id, profile_id, change) in zip(keys, asked, strict=True):
         old = rows.get(key)
-        decision = decide(old, one.change)
-        rows[key], owners[key] = decision.interval, one.advertiser_id
-        steps += [Published(one.advertiser_id, key, step) for step in decision.steps]
+        decision = decide(old, change)
+        rows[key], owners[key] = decision.interval, advertiser_id
+        if decision.steps:
+            steps += [Published(advertiser_id, profile_id, key.segment_id, step) for step in decision.steps]
         if decision.is_load:
-            _count_load(tallies, one, old, day_of)
+            _count_load(tallies, advertiser_id, change, old, day_of)
         decisions.append(decision)
     _write(cursor, rows, owners)
-    publish(cursor, steps, day_of, tallies)
+    _publish(cursor, steps)
+    _count_steps(tallies, steps, day_of)
+    _write_tallies(cursor, tallies)
     return decisions
 
 
-def publish(
-    cursor: psycopg.Cursor[tuple[object, ...]],
-    steps: Sequence[Published],
-    day_of: DayOf,
-    tallies: dict[tuple[int, int, date], Tally] | None = None,
-) -> None:
-    """Write joins and leaves as transitions, and with them the deltas of their days."""
-    tallies = _tallies() if tallies is None else tallies
-    for advertiser_id, key, step in steps:
-        tally = tallies[advertiser_id, key.segment_id, day_of(advertiser_id, step.at)]
-        tally.joins += step.change == "join"
-        tally.leaves += step.change == "leave"
-    if steps:
-        cursor.execute(
-            _PUBLISH,
-            [
-                plain(step.advertiser_id for step in steps),
-                plain(step.key.profile_id for step in steps),
-                plain(step.key.segment_id for step in steps),
-                instants(step.step.at for step in steps),
-                texts(step.step.change for step in steps),
-                texts(step.step.cause for step in steps),
-            ],
-        )
-    _write_tallies(cursor, tallies)
-
-
-def _key(asked: Asked) -> RowKey:
-    return RowKey(asked.profile_id, asked.change.segment_id, asked.change.version)
-
-
-def _tallies() -> dict[tuple[int, int, date], Tally]:
-    return defaultdict(Tally)
-
-
-def _read(cursor: psycopg.Cursor[tuple[object, ...]], keys: set[RowKey]) -> dict[RowKey, Interval | None]:
-    cursor.execute(_READ, [plain(key[column] for key in keys) for column in range(3)])
+def _read(cursor: psycopg.Cursor[tuple[object, ...]], keys: set[RowKey]) -> Rows:
+    cursor.execute(_READ, [plain(column) for column in zip(*keys, strict=True)])
     return {RowKey(*row[:3]): Interval(*row[3:]) for row in cursor.fetchall()}  # type: ignore[arg-type]
 
 
-def _count_load(
-    tallies: dict[tuple[int, int, date], Tally], asked: Asked, old: Interval | None, day_of: DayOf
-) -> None:
-    day = day_of(asked.advertiser_id, asked.change.at)
-    tally = tallies[asked.advertiser_id, asked.change.segment_id, day]
+def _count_load(tallies: Tallies, advertiser_id: int, change: Change, old: Interval | None, day_of: DayOf) -> None:
+    day = day_of(advertiser_id, change.at)
+    tally = tallies[advertiser_id, change.segment_id, day]
     tally.loads += 1
     before = old.last_added_at if old else None
-    last = day_of(asked.advertiser_id, before) if before else None
-    tally.daily_uniques += last != day
-    tally.monthly_uniques += last is None or (last.year, last.month) != (day.year, day.month)
+    last = day_of(advertiser_id, before) if before else None
+    if last != day:
+        tally.daily_uniques += 1
+        tally.monthly_uniques += last is None or (last.year, last.month) != (day.year, day.month)
 
 
-def _write(
-    cursor: psycopg.Cursor[tuple[object, ...]],
-    rows: dict[RowKey, Interval | None],
-    owners: dict[RowKey, int],
-) -> None:
+def _count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
+    for advertiser_id, _, segment_id, step in steps:
+        tally = tallies[advertiser_id, segment_id, day_of(advertiser_id, step.at)]
+        tally.joins += step.change == "join"
+        tally.leaves += step.change == "leave"
+
+
+def _write(cursor: psycopg.Cursor[tuple[object, ...]], rows: Rows, owners: dict[RowKey, int]) -> None:
     keys = sorted(owners)
-    intervals = [row for key in keys if (row := rows[key]) is not None]
+    profiles, segments, versions = zip(*keys, strict=True)
+    starts, ends, values, added, decided, sweeps = zip(*(rows[key] for key in keys), strict=True)
     cursor.execute(
         _WRITE,
         [
-            plain(owners[key] for key in keys),
-            *(plain(key[column] for key in keys) for column in range(3)),
-            instants(row.starts_at for row in intervals),
-            instants(row.expires_at for row in intervals),
-            plain(row.value for row in intervals),
-            instants(row.last_added_at for row in intervals),
-            instants(row.decided_at for row in intervals),
-            instants(row.sweep_at for row in intervals),
+            plain([owners[key] for key in keys]),
+            plain(profiles),
+            plain(segments),
+            plain(versions),
+            instants(starts),
+            instants(ends),
+            plain(values),
+            instants(added),
+            instants(decided),
+            instants(sweeps),
         ],
     )
 
 
-def _write_tallies(cursor: psycopg.Cursor[tuple[object, ...]], tallies: dict[tuple[int, int, date], Tally]) -> None:
+def _publish(cursor: psycopg.Cursor[tuple[object, ...]], steps: Sequence[Published]) -> None:
+    if not steps:
+        return
+    advertisers, profiles, segments, published = zip(*steps, strict=True)
+    changes, times, causes = zip(*published, strict=True)
+    cursor.execute(
+        _PUBLISH,
+        [plain(advertisers), plain(profiles), plain(segments), instants(times), texts(changes), texts(causes)],
+    )
+
+
+def _write_tallies(cursor: psycopg.Cursor[tuple[object, ...]], tallies: Tallies) -> None:
     if not tallies:
         return
     keys = sorted(tallies)
-    counts = [astuple(tallies[key]) for key in keys]
-    cursor.execute(
-        _COUNT,
-        [
-            plain(key[0] for key in keys),
-            plain(key[1] for key in keys),
-            texts(key[2].isoformat() for key in keys),
-            *(plain(column) for column in zip(*counts, strict=True)),
-        ],
-    )
+    advertisers, segments, days = zip(*keys, strict=True)
+    counts = zip(*(astuple(tallies[key]) for key in keys), strict=True)
+    days_text = texts(day.isoformat() for day in days)
+    cursor.execute(_COUNT, [plain(advertisers), plain(segments), days_text, *(plain(column) for column in counts)])

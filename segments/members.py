@@ -106,7 +106,7 @@ def _change(
         steps = {step.change for step in decision.steps}
         key = keys[number]
         notes = (*_notes(segment, asked[number]), *decision.notes)
-        answers.append(Answer(None, profiles[key] if key else None, "join" in steps, "leave" in steps, notes))
+        answers.append(Answer(None, UUID(profiles[key]) if key else None, "join" in steps, "leave" in steps, notes))
     return answers
 
 

@@ -4,9 +4,8 @@ A membership holds at t when `starts_at <= t < expires_at` and its version is th
 says who is in: not the sweeper, not a transition, not a count.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from django.db.models import F, Q
 
@@ -22,8 +21,7 @@ def holds(at: datetime) -> Q:
     return Q(starts_at__lte=at, expires_at__gt=at, version=F("segment__active_version"))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What somebody asks for: put a profile into a segment, or take it out, at an instant."""
 
     do: Literal["add", "remove"]
@@ -37,8 +35,7 @@ class Change:
     re_add: str = Segment.ReAdd.REPLACE
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A membership row's state: `[starts_at, expires_at)`, its value, and the facts that decided it.
 
     `last_added_at` is None in a marker: a row that only remembers a remove. `sweep_at` is not None while the end is
@@ -56,8 +53,7 @@ class Interval:
         return self.starts_at <= at < self.expires_at
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A join or leave that a decision brings."""
 
     change: Literal["join", "leave"]
@@ -65,8 +61,7 @@ class Step:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a change made of a row: its new state, the steps to publish, and whether it was a load."""
 
     interval: Interval
@@ -104,8 +99,8 @@ def _remove(old: Interval | None, change: Change) -> Decision:
         # A marker: an add from before the remove that comes late finds that it was taken back.
         return Decision(Interval(at, at, None, None, at, None), notes=("not_a_member",))
     if not old.holds_at(at):
-        return Decision(replace(old, decided_at=at), notes=("not_a_member",))
-    interval = replace(old, expires_at=at, decided_at=at, sweep_at=None)
+        return Decision(old._replace(decided_at=at), notes=("not_a_member",))
+    interval = old._replace(expires_at=at, decided_at=at, sweep_at=None)
     # Without `sweep_at` the leave by time is published already: the remove comes late and only moves the end.
     steps = () if old.sweep_at is None else (Step("leave", at, change.cause),)
     return Decision(interval, steps)
@@ -135,7 +130,7 @@ def _begin_earlier(old: Interval, change: Change) -> Interval:
     """An add that comes late and reaches up to the present interval lets it begin earlier; its end stays."""
     is_earlier = change.do == "add" and change.at < old.starts_at <= change.at + change.lifetime
     if is_earlier and old.starts_at < old.expires_at:
-        return replace(old, starts_at=change.at)
+        return old._replace(starts_at=change.at)
     return old
 
 

@@ -110,7 +110,7 @@ CREATE TABLE pixels_eventid_default PARTITION OF pixels_eventid DEFAULT;
                 migrations.CreateModel(
                     name='Fire',
                     fields=[
-                        ('pk', models.CompositePrimaryKey('id', 'received_at', blank=True, editable=False, primary_key=True, serialize=False)),
+                        ('pk', models.CompositePrimaryKey('pixel_id', 'received_at', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
                         ('id', models.UUIDField()),
                         ('received_at', models.DateTimeField()),
                         ('profile_id', models.UUIDField(null=True)),
@@ -136,10 +136,6 @@ CREATE TABLE pixels_eventid_default PARTITION OF pixels_eventid DEFAULT;
                         ('all_advertisers', django.db.models.manager.Manager()),
                     ],
                 ),
-                migrations.AddIndex(
-                    model_name='fire',
-                    index=models.Index(fields=['pixel', '-received_at'], name='fire_of_pixel'),
-                ),
             ],
             database_operations=[
                 migrations.RunSQL(
@@ -160,9 +156,8 @@ CREATE TABLE pixels_fire (
     browser varchar(40) NOT NULL,
     device varchar(10) NOT NULL,
     same varchar(4) NOT NULL,
-    PRIMARY KEY (id, received_at)
+    PRIMARY KEY (pixel_id, received_at, id)
 ) PARTITION BY RANGE (received_at);
-CREATE INDEX fire_of_pixel ON pixels_fire (pixel_id, received_at DESC);
 CREATE TABLE pixels_fire_default PARTITION OF pixels_fire DEFAULT;
                     """,
                     "DROP TABLE pixels_fire",

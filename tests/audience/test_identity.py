@@ -38,7 +38,7 @@ def test_find_makes_nobody():
     profile = make_profile(advertiser, email="jo@example.com")
     known, unknown = Key(advertiser.pk, "email", "jo@example.com"), Key(advertiser.pk, "email", "x@example.com")
     with transaction.atomic(), connection.cursor() as cursor:
-        assert find(cursor.cursor, [known, unknown], NOON) == {known: profile.pk}
+        assert find(cursor.cursor, [known, unknown], NOON) == {known: str(profile.pk)}
 
 
 def test_last_seen_moves_by_the_hour_and_never_back():

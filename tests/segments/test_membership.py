@@ -1,6 +1,5 @@
 """What an add or a remove makes of a membership (pixels.md 2.1 to 2.3)."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -149,7 +148,7 @@ def test_a_remove_carries_its_cause():
 
 def swept(interval: Interval) -> Interval:
     """The row after the sweeper has published its end."""
-    return replace(interval, sweep_at=None)
+    return interval._replace(sweep_at=None)
 
 
 def test_a_late_add_takes_back_a_leave_that_was_published_already():

@@ -1,0 +1,58 @@
+"""`make bench`: measure on this machine, print the figures beside their targets, keep them in results.json.
+
+`ONLY=name` runs the measurement that yields that figure.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks import report, stack
+
+stack.prepare_environment()
+
+import django  # noqa: E402 -- the settings read the environment above
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+
+from benchmarks import exports, fires, sweep  # noqa: E402
+from benchmarks.shop import Shop, make_shop  # noqa: E402
+from config.postgres import EmbeddedServer  # noqa: E402
+
+Measurement = Callable[[Shop], list[report.Figure]]
+MEASUREMENTS: dict[Measurement, tuple[str, ...]] = {
+    fires.against_others: ("fires_vs_raw_asgi", "fires_vs_naive_django", "fires_per_s"),
+    fires.at_half_load: ("fires_p99_ms_half_load", "fires_p50_ms_half_load"),
+    sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep"),
+    exports.one_million: ("export_vs_psql", "export_peak_mib"),
+}
+
+
+def main() -> int:
+    only = os.environ.get("ONLY", "")
+    chosen = [one for one, names in MEASUREMENTS.items() if not only or only in names]
+    if not chosen:
+        names = ", ".join(name for names in MEASUREMENTS.values() for name in names)
+        print(f"There is no figure {only}. There are: {names}.", file=sys.stderr)
+        return 2
+    with EmbeddedServer(settings.DATA_DIR) as server:
+        os.environ["MUSTER_BENCH_DATABASE_URL"] = server.url
+        call_command("migrate", verbosity=0)
+        shop = make_shop()
+        figures: list[report.Figure] = []
+        for measure in chosen:
+            print(f"{measure.__module__.rpartition('.')[2]}: {measure.__doc__.splitlines()[0]}", flush=True)
+            figures += measure(shop)
+    stack.clean_up()
+    report.write(figures)
+    print(f"\n{report.machine()}\n")
+    for figure in figures:
+        print(figure.row())
+    return 1 if any(figure.verdict == "MISSED" for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

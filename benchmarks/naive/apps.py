@@ -1,0 +1,8 @@
+"""The naive app."""
+
+from django.apps import AppConfig
+
+
+class NaiveConfig(AppConfig):
+    name = "benchmarks.naive"
+    label = "naive"

@@ -1,0 +1,101 @@
+"""A PostgreSQL of the benchmark's own, an advertiser with a pixel, and the servers that are compared."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(os.environ.get("MUSTER_BENCH_DIR") or tempfile.mkdtemp(prefix="muster-bench-"))
+VISITORS = 50_000
+
+
+def prepare_environment() -> None:
+    """Point the settings at a data folder of the benchmark's own; before Django is set up."""
+    FOLDER.chmod(0o711)
+    os.environ["MUSTER_DATA_DIR"] = str(FOLDER)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    os.environ.setdefault("MUSTER_COOKIE_KEYS", f"k1:{secrets.token_urlsafe(32)}")
+    os.environ["MUSTER_DEV_HTTP_COOKIE"] = "1"
+    # One address and a few browsers stand for the whole world.
+    os.environ["MUSTER_FIRES_PER_BROWSER"] = os.environ["MUSTER_FIRES_PER_ADDRESS"] = "0"
+
+
+def clean_up() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def server(arguments: Sequence[str], port: int, **environment: str) -> Iterator[str]:
+    """Run a server until the block ends; yield its URL as soon as it answers."""
+    log = (FOLDER / f"server-{port}.log").open("wb")
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / arguments[0]), *arguments[1:]],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _wait_for(port, process, Path(log.name))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"The server did not start:\n{log.read_text()[-2000:]}")
+
+
+def _granian(interface: str, target: str, port: int) -> list[str]:
+    options = ["--interface", interface, "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "warning"]
+    return ["granian", *options, "--host", "127.0.0.1", "--port", str(port), target]
+
+
+@contextmanager
+def raw_asgi() -> Iterator[str]:
+    port = free_port()
+    with server(_granian("asgi", "benchmarks.raw:app", port), port) as url:
+        yield url
+
+
+@contextmanager
+def door() -> Iterator[str]:
+    port = free_port()
+    with server(_granian("rsgi", "config.door:app", port), port) as url:
+        yield url
+
+
+@contextmanager
+def naive_django(database_url: str) -> Iterator[str]:
+    port = free_port()
+    arguments = ["gunicorn", "--workers", "2", "--worker-class", "gthread", "--threads", "2", "--bind"]
+    arguments += [f"127.0.0.1:{port}", "--log-level", "warning", "benchmarks.naive.wsgi"]
+    with server(arguments, port, DATABASE_URL=database_url) as url:
+        yield url
