@@ -6,6 +6,7 @@ and counts as its owner.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, User
@@ -15,6 +16,8 @@ from audience.models import Advertiser, Role, TeamMembership
 from audience.tenancy import acting_for
 
 SESSION_KEY = "advertiser_id"
+# What a foreign id is answered with, and one that never was.
+NOT_FOUND = "There is no such page, or it belongs to somebody else."
 _RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
@@ -52,6 +55,11 @@ def seat_of(user: AbstractBaseUser | AnonymousUser, advertiser_id: int | None) -
     membership = TeamMembership.objects.get(user=user, advertiser=advertiser)
     role = Role(membership.role)
     return Seat(advertiser, role, may_see_people=membership.may_see_people or role is Role.OWNER)
+
+
+def seat_at(request: HttpRequest) -> Seat | None:
+    """Return the seat that the middleware found for this request."""
+    return cast("Seat | None", getattr(request, "seat", None))
 
 
 class AdvertiserMiddleware:

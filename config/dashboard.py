@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from audience.teams import Seat
+from django.http import HttpRequest
 
 
-def content(seat: Seat) -> dict[str, Any]:
-    """Return what the dashboard's template shows to this seat."""
-    return {"advertiser": seat.advertiser}
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Return the dashboard's context for this request."""
+    return context

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from audience.admin.base import seat_at
+from audience.teams import seat_at
 
 
 class Entry(NamedTuple):
@@ -44,17 +44,12 @@ MENU = (
     Group(
         "Settings",
         (
+            Entry("Advertiser", "storefront", "audience.advertiser"),
             Entry("Team", "groups", "audience.teammembership"),
             Entry("API tokens", "key", "audience.apitoken"),
         ),
     ),
-    Group(
-        "Installation",
-        (
-            Entry("Advertisers", "domain", "audience.advertiser"),
-            Entry("Users", "manage_accounts", "auth.user"),
-        ),
-    ),
+    Group("Installation", (Entry("Users", "manage_accounts", "auth.user"),)),
 )
 
 

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django.forms",
     "csp",
     "rest_framework",
     "django_filters",
@@ -157,6 +158,8 @@ EXPORT_FOLDERS = {
 }
 # Where runs write and keep their files; on a disk that all workers share, where there are several machines.
 EXPORT_RUN_DIR = Path(env.str("EXPORT_RUN_DIR", default=str(DATA_DIR / "runs"))).absolute()
+# How long a run waits for a worker that has gone silent, before another one takes it over.
+EXPORT_LEASE_SECONDS = env.float("EXPORT_LEASE_SECONDS", default=60.0)
 # Private networks that destinations may lie in; none unless named.
 DELIVERY_ALLOWED_NETWORKS = environment.networks(env.list("DELIVERY_ALLOWED_NETWORKS", default=[]))
 # Ports that SFTP destinations may use.
@@ -197,6 +200,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -261,6 +265,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Muster",
     "DESCRIPTION": "Segments, members, pixels, profiles and exports of one advertiser.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -274,6 +279,8 @@ SPECTACULAR_SETTINGS = {
 # --- The admin's look -----------------------------------------------------------------------------
 
 UNFOLD = theme.UNFOLD
+# Widgets find their templates where pages do.
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 # --- Mail and logs --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
@@ -12,19 +12,16 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from audience.admin.base import NOT_FOUND, seat_at
 from audience.models import Advertiser
-from audience.teams import SESSION_KEY, Seat, advertisers_of, seat_of
-from config import dashboard
+from audience.teams import NOT_FOUND, SESSION_KEY, Seat, advertisers_of, seat_at, seat_of
 
 # What somebody without a team may still do.
 _OPEN_TO_ALL = {"logout", "password_change", "password_change_done", "jsi18n"}
-# Django's link from any row to its public page answers for rows of every advertiser; the theme's search keeps
-# what it found for one advertiser and shows it while the user works for the next.
-_SWITCHED_OFF = {"view_on_site", "search"}
+# Django's link from any row to its public page answers for rows of every advertiser.
+_SWITCHED_OFF = {"view_on_site"}
 
 
-class LoginForm(AuthenticationForm):  # type: ignore[misc]
+class LoginForm(AuthenticationForm):
     """Signs in whoever has a password: what one sees depends on the team, not on a flag of the user."""
 
     def confirm_login_allowed(self, user: User) -> None:
@@ -32,7 +29,7 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]
             raise self.get_invalid_login_error()
 
 
-class MusterSite(UnfoldAdminSite):  # type: ignore[misc]
+class MusterSite(UnfoldAdminSite):
     """The one admin site."""
 
     index_template = "admin/dashboard.html"
@@ -70,12 +67,9 @@ class MusterSite(UnfoldAdminSite):  # type: ignore[misc]
         own = advertisers_of(user) if isinstance(user, User) and self.has_permission(request) else []
         return {**context, "seat": seat_at(request), "own_advertisers": own}
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        seat = seat_at(request)
-        content = dashboard.content(seat) if seat else {"is_without_advertiser": True}
-        context = {**self.each_context(request), "title": "Dashboard", **content, **(extra_context or {})}
-        request.current_app = self.name  # type: ignore[attr-defined]
-        return TemplateResponse(request, self.index_template, context)
+    def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The theme's search is off: what it found for one advertiser it would show while one works for the next."""
+        raise Http404(NOT_FOUND)
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
         """The menu is the index of the rooms."""
@@ -114,7 +108,7 @@ def _note_entry_of_operator(request: HttpRequest) -> None:
 def _enter(request: HttpRequest, seat: Seat) -> None:
     request.session[SESSION_KEY] = seat.advertiser.pk
     LogEntry.objects.log_actions(
-        user_id=request.user.pk,
+        user_id=cast("User", request.user).pk,
         queryset=Advertiser.objects.filter(pk=seat.advertiser.pk),
         action_flag=CHANGE,
         change_message=f"Entered as {seat.role.value}.",

@@ -27,6 +27,7 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "STYLES": ["config.theme.style"],
     "SCRIPTS": ["config.theme.script"],
+    "DASHBOARD_CALLBACK": "config.dashboard.fill",
     "SIDEBAR": {"navigation": "config.menu.navigation", "show_all_applications": False},
     "COLORS": {
         "primary": {

@@ -6,7 +6,7 @@ through the two functions `TenantAdmin.get_queryset` and `choosable`. An id of a
 that never was. `audience.checks` refuses to start with a page that stands beside this base.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.exceptions import NotRegistered
@@ -24,18 +24,12 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from audience.models import Advertiser, Role
-from audience.teams import Seat
+from audience.teams import NOT_FOUND, Seat, seat_at
 from audience.tenancy import TenantModel, current_advertiser_id
 
-NOT_FOUND = "There is no such page, or it belongs to somebody else."
 # What the filters of Django and of the theme put behind a field's name.
 _FILTER_SUFFIXES = ("", "__exact", "__isnull", "__gte", "__lt", "_from", "_to")
 _DATE_SUFFIXES = ("__year", "__month", "__day")
-
-
-def seat_at(request: HttpRequest) -> Seat | None:
-    """Return the seat that the middleware found for this request."""
-    return cast("Seat | None", getattr(request, "seat", None))
 
 
 def taken_seat(request: HttpRequest) -> Seat:

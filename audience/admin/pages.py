@@ -13,8 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from audience.admin.base import NOT_FOUND, TenantAdmin, seat_at
+from audience.admin.base import TenantAdmin
 from audience.models import Role
+from audience.teams import NOT_FOUND, seat_at
 
 
 @dataclass(frozen=True)

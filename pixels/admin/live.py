@@ -11,9 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from audience.admin.base import NOT_FOUND
 from audience.admin.pages import ObjectPage, PagedAdmin
 from audience.models import Role
+from audience.teams import NOT_FOUND
 from pixels.admin.cures import cures_for
 from pixels.live import Wanted, look
 from pixels.models import Pixel

@@ -9,9 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.http import urlencode
 
-from audience.admin.base import NOT_FOUND, seat_at
 from audience.admin.pages import ObjectPage, PagedAdmin
 from audience.models import Role
+from audience.teams import NOT_FOUND, seat_at
 from pixels import tags
 from pixels.admin import tag
 from pixels.models import Pixel

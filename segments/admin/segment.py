@@ -14,10 +14,11 @@ from django.utils.http import urlencode
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 
 from audience.admin import charts
-from audience.admin.base import seat_at, taken_seat
+from audience.admin.base import taken_seat
 from audience.admin.fields import HostLinesField, in_words
 from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin
 from audience.models import HostListField, Role
+from audience.teams import seat_at
 from segments import counts
 from segments.admin import neighbours
 from segments.admin.forms import SegmentForm

@@ -1,6 +1,31 @@
-// Get tag: draws the tag anew at every change of the form, and copies it.
+// Copy buttons, and Get tag: draws the tag anew at every change of the form.
 "use strict";
 (() => {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const source = document.getElementById(button.dataset.copy);
+      const label = button.querySelector("[data-label]");
+      const before = label.textContent;
+      label.textContent = (await copied(source)) ? "Copied" : "Press Ctrl+C";
+      setTimeout(() => { label.textContent = before; }, 2000);
+    });
+  }
+
+  async function copied(source) {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      return true;
+    } catch {
+      // Over plain http browsers have no clipboard for scripts: select it, so that the keys do it.
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      const selection = getSelection();
+      selection.removeAllRanges();
+      selection.addRange(range);
+      return document.execCommand("copy");
+    }
+  }
+
   const form = document.getElementById("tag-form");
   if (!form) return;
 
@@ -40,29 +65,4 @@
     if (answer.ok && mine === newest) show(await answer.json());
   });
   mirror();
-
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      const source = document.getElementById(button.dataset.copy);
-      const label = button.querySelector("[data-label]");
-      const before = label.textContent;
-      label.textContent = (await copied(source)) ? "Copied" : "Press Ctrl+C";
-      setTimeout(() => { label.textContent = before; }, 2000);
-    });
-  }
-
-  async function copied(source) {
-    try {
-      await navigator.clipboard.writeText(source.textContent);
-      return true;
-    } catch {
-      // Over plain http browsers have no clipboard for scripts: select it, so that the keys do it.
-      const range = document.createRange();
-      range.selectNodeContents(source);
-      const selection = getSelection();
-      selection.removeAllRanges();
-      selection.addRange(range);
-      return document.execCommand("copy");
-    }
-  }
 })();
