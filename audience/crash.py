@@ -21,6 +21,7 @@ CrashPoint = Literal[
     "export.uploaded",
     "export.renamed",
     "export.manifest",
+    "export.sentinel",
     "export.waiting",
     "export.confirmed",
     "retention.dropped",

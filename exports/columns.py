@@ -21,7 +21,7 @@ MOST_COLUMNS = 120
 
 @dataclass(frozen=True)
 class Source:
-    """One row of the table: `sql` reads the relation `people`, `merged` several rows of one person.
+    """One row of the table; `field` is what it reads of the relation `people` of `exports.rows`.
 
     `kind` says how the value is written: text (which a spreadsheet might run), identifier, time, number, boolean.
     """
@@ -30,20 +30,19 @@ class Source:
     label: str
     header: str
     kind: str
-    sql: str = ""
-    merged: str = ""
+    field: str = ""
 
 
 SOURCES: tuple[Source, ...] = (
     Source(IDENTIFIER, "Identifier", "", "identifier"),
-    Source("starts_at", "In since", "starts_at", "time", "m.starts_at", "min(m.starts_at)"),
-    Source("expires_at", "In until", "expires_at", "time", "m.expires_at", "max(m.expires_at)"),
-    Source("value", "Value", "value", "number", "m.value", "max(m.value)"),
-    Source("last_added_at", "Last added", "last_added_at", "time", "m.last_added_at", "max(m.last_added_at)"),
-    Source(MEMBER, "Member (true or false)", "member", "boolean", "TRUE", "TRUE"),
-    Source(SEGMENT_ID, "Segment number", "segment_id", "number", "s.id::text", "s.id::text"),
-    Source(SEGMENT_CODE, "Segment code", "segment_code", "text", "s.code", "s.code"),
-    Source(SEGMENT_NAME, "Segment name", "segment_name", "text", "s.name", "s.name"),
+    Source("starts_at", "In since", "starts_at", "time", "starts_at"),
+    Source("expires_at", "In until", "expires_at", "time", "expires_at"),
+    Source("value", "Value", "value", "number", "value"),
+    Source("last_added_at", "Last added", "last_added_at", "time", "last_added_at"),
+    Source(MEMBER, "Member (true or false)", "member", "boolean", "is_member"),
+    Source(SEGMENT_ID, "Segment number", "segment_id", "number", "segment_ids"),
+    Source(SEGMENT_CODE, "Segment code", "segment_code", "text", "segment_codes"),
+    Source(SEGMENT_NAME, "Segment name", "segment_name", "text", "segment_names"),
     Source(CONSTANT, "Constant text", "constant", "text"),
 )
 BY_CODE = {source.code: source for source in SOURCES}

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
-from psycopg import sql
+
+Row = bytes | bytearray | memoryview
 
 MINIMAL, ALL = "minimal", "all"
 QUOTING_CHOICES = ((MINIMAL, "Where needed"), (ALL, "Always"))
@@ -79,17 +80,16 @@ def delimiter_of(text: str) -> str:
     return "\t" if text.lower() == "tab" else text
 
 
-def copy_options(form: Csv) -> sql.Composed:
-    """Return what stands behind COPY's WITH."""
-    options = [
-        sql.SQL("FORMAT csv"),
-        sql.SQL("DELIMITER {}").format(sql.Literal(form.delimiter)),
-        sql.SQL("NULL {}").format(sql.Literal(form.null_text)),
-        sql.SQL("ENCODING 'UTF8'"),
-    ]
-    if form.quoting == ALL:
-        options.append(sql.SQL("FORCE_QUOTE *"))
-    return sql.SQL(", ").join(options)
+def copy_options(form: Csv) -> tuple[str, dict[str, str]]:
+    """Return what stands behind COPY's WITH, and its parameters."""
+    force = ", FORCE_QUOTE *" if form.quoting == ALL else ""
+    options = f"FORMAT csv, DELIMITER %(delimiter)s, NULL %(null_text)s, ENCODING 'UTF8'{force}"
+    return options, {"delimiter": form.delimiter, "null_text": form.null_text}
+
+
+def safe_text(text: str) -> str:
+    """Return a text that a spreadsheet takes for text; the same rule as in the SQL of `exports.rows`."""
+    return "'" + text if text.startswith(FORMULA_SIGNS) else text
 
 
 def line(form: Csv, values: Iterable[str | None]) -> str:
@@ -116,17 +116,17 @@ class RowEncoder:
     lost_rows: int = 0
     replaced_values: int = field(default=0)
 
-    def encode(self, rows: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    def encode(self, rows: Iterable[Row]) -> Iterator[Row]:
         if self.form.codec == "utf-8":
             return self._with_line_end(rows)
         return self._in_encoding(rows)
 
-    def _with_line_end(self, rows: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    def _with_line_end(self, rows: Iterable[Row]) -> Iterator[Row]:
         if self.form.line_end == LF:
             return iter(rows)
         return (bytes(row[:-1]) + b"\r\n" for row in rows)
 
-    def _in_encoding(self, rows: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    def _in_encoding(self, rows: Iterable[Row]) -> Iterator[bytes]:
         codec, end = self.form.codec, self.form.line_end_text
         for row in rows:
             text = str(row, "utf-8")[:-1]

@@ -226,6 +226,7 @@ class Migration(migrations.Migration):
                 ('files_claim', models.PositiveIntegerField(default=0)),
                 ('lease_ends_at', models.DateTimeField(null=True)),
                 ('worker', models.CharField(blank=True, max_length=255)),
+                ('times_lost', models.PositiveSmallIntegerField(default=0)),
                 ('tries', models.PositiveSmallIntegerField(default=0)),
                 ('next_try_at', models.DateTimeField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),

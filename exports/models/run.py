@@ -55,6 +55,8 @@ class Run(TenantModel):
     files_claim = models.PositiveIntegerField(default=0)
     lease_ends_at = models.DateTimeField(null=True)
     worker = models.CharField(max_length=255, blank=True)
+    # How often a worker went silent over it: one that kills its workers must not do so for ever.
+    times_lost = models.PositiveSmallIntegerField(default=0)
     tries = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True)
 
