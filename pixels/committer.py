@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from audience.crash import crash_point
-from pixels.batch import Entry, Stored, put_outcomes, store
+from pixels.batch import Entry, Stored, put_count, store
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
 from segments.changes import DayOf
@@ -139,7 +139,7 @@ class Committer:
         reason = Reason.BAD_ENCODING
         connection = self._connected()
         with connection.transaction(), connection.cursor() as cursor:
-            put_outcomes(cursor, [Entry(fire, Outcome.REJECTED, reason)])
+            put_count(cursor, Entry(fire, Outcome.REJECTED, reason))
         return Stored(Outcome.REJECTED, reason, ())
 
     def _connected(self) -> Connection:

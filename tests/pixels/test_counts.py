@@ -8,7 +8,7 @@ from django.db import connection
 from audience.ids import uuid7
 from audience.tenancy import acting_for
 from pixels import counts
-from pixels.batch import Entry, put_outcomes
+from pixels.batch import Entry, put_count
 from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour, SeenPage
 from pixels.reasons import Outcome, Reason
@@ -21,7 +21,7 @@ def count(pixel, *, minutes=0, outcome=Outcome.APPLIED, reason=None, path="/cart
     at = NOON + timedelta(minutes=minutes)
     fire = Fire(uuid7(), at, pixel.advertiser_id, pixel.pk, None, page_host=host, page_path=path)
     with connection.cursor() as cursor:
-        put_outcomes(cursor.cursor, [Entry(fire, outcome, reason)])
+        put_count(cursor.cursor, Entry(fire, outcome, reason))
 
 
 def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
@@ -47,7 +47,8 @@ def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
 def test_fires_that_lead_to_no_pixel_are_counted_for_the_installation():
     fire = Fire(uuid7(), NOON, None, None, None, page_host="copy.example")
     with connection.cursor() as cursor:
-        put_outcomes(cursor.cursor, [Entry(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL)] * 3)
+        for _ in range(3):
+            put_count(cursor.cursor, Entry(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
     counts.merge_deltas()
     assert FireHour.objects.values_list("advertiser", "pixel", "fires").get() == (None, None, 3)
 
