@@ -147,7 +147,7 @@ class Steps:
         """
         if draft.is_replayed:
             return None
-        if draft.browser and draft.browser.is_known and not self._browsers.allows(draft.browser.random):
+        if draft.browser and not self._browsers.allows(draft.browser.random):
             return Reason.RATE_LIMITED
         return None if self._addresses.allows(network_of(draft.request.address)) else Reason.RATE_LIMITED
 
