@@ -39,7 +39,7 @@ class Shown:
 
 def progress_of(run: Run) -> Shown:
     """Return what is shown of a run as its row stands."""
-    done, total, rate = _under_way(run)
+    done, total, _ = _under_way(run)
     return Shown(
         state=run.state,
         label=run.get_state_display(),
@@ -53,12 +53,21 @@ def progress_of(run: Run) -> Shown:
         rows_per_second=round(run.rows_per_second, 1) if run.is_open else 0.0,
         bytes_per_second=round(run.bytes_per_second, 1) if run.is_open else 0.0,
         share=min(1.0, done / total) if total else None,
-        seconds_left=_seconds_left(run, done, total, rate),
+        seconds_left=seconds_left(run, timezone.now()),
         tries=run.tries,
         most_tries=MOST_TRIES,
         next_try_at=run.next_try_at,
         can_be_cancelled=run.is_open and run.visible_at is None and run.cancel_asked_at is None,
     )
+
+
+def seconds_left(run: Run, now: datetime) -> int | None:
+    """Return how long the step under way still takes; None while that is not known."""
+    done, total, rate = _under_way(run)
+    began = run.written_at or run.started_at
+    if not total or rate <= 0 or began is None or now - began < NOT_KNOWN_FOR:
+        return None
+    return max(0, round((total - done) / rate))
 
 
 def _under_way(run: Run) -> tuple[int, int, float]:
@@ -68,13 +77,6 @@ def _under_way(run: Run) -> tuple[int, int, float]:
     if run.state == Run.State.SENDING:
         return run.bytes_sent, run.bytes_packed, run.bytes_per_second
     return 0, 0, 0.0
-
-
-def _seconds_left(run: Run, done: int, total: int, rate: float) -> int | None:
-    began = run.written_at or run.started_at
-    if not total or rate <= 0 or began is None or timezone.now() - began < NOT_KNOWN_FOR:
-        return None
-    return max(0, round((total - done) / rate))
 
 
 def _is_stalled(run: Run) -> bool:
