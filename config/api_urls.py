@@ -5,6 +5,9 @@ from rest_framework.routers import SimpleRouter
 
 from audience.api import docs
 from audience.api.views import UnknownAddress
+from exports.api.destinations import DestinationViewSet
+from exports.api.exports import ExportViewSet
+from exports.api.runs import RunViewSet
 from pixels.api import PixelViewSet
 from segments.api.profiles import ProfileViewSet
 from segments.api.segments import SegmentViewSet
@@ -13,6 +16,9 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("segments", SegmentViewSet, basename="api-segments")
 router.register("pixels", PixelViewSet, basename="api-pixels")
 router.register("profiles", ProfileViewSet, basename="api-profiles")
+router.register("destinations", DestinationViewSet, basename="api-destinations")
+router.register("exports", ExportViewSet, basename="api-exports")
+router.register("runs", RunViewSet, basename="api-runs")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/", docs.read, name="api-docs"),

@@ -60,10 +60,14 @@ class RowSerializer(ClosedSerializer, serializers.ModelSerializer[Any]):
             if name in own:
                 setattr(row, name, value)
         try:
-            row.full_clean(exclude=self._set_by_the_view(model))
+            self.check(row)
         except ModelError as error:
             raise serializers.ValidationError(get_error_detail(error)) from None
         return attributes
+
+    def check(self, row: Model) -> None:
+        """Raise Django's `ValidationError` where the row, as it would be saved, is not as it must be."""
+        row.full_clean(exclude=self._set_by_the_view(type(row)))
 
     def _set_by_the_view(self, model: type[Model]) -> set[str]:
         """The keys that are not sent, such as an action's pixel. The advertiser is in context, and is checked."""

@@ -1,0 +1,1 @@
+"""Destinations, exports and runs through the API."""
