@@ -95,10 +95,9 @@ def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {
         "visibility_timeout": 120,
         "init_extension": False,
-        # Waiting inside a statement would hold back vacuum for as long as it waits: LISTEN instead.
+        # Waiting inside a statement would hold back vacuum for as long as it waits: look often instead.
         "wait_time_seconds": 0,
-        "use_notify": True,
-        "polling_interval": 1.0,
+        "polling_interval": 0.2,
         "pool_size": 4,
         "pool_timeout": 5,
     }

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 Value = TypeVar("Value")
 
 
-def until(condition: Callable[[], Value], what: str, *, timeout_seconds: float = 30) -> Value:
+def until(condition: Callable[[], Value], what: str, *, timeout_seconds: float = 60) -> Value:
     """Return the condition's value once it is true; fail with `what` after the deadline."""
     deadline = time.monotonic() + timeout_seconds
     while not (value := condition()):

@@ -1,0 +1,160 @@
+"""`manage.py up`: one group that starts, heals and ends together."""
+
+import os
+import re
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from config.ports import PortTakenError, await_free
+from tests.running import LiveMuster, alive, descendants, own_folder, until
+
+
+@pytest.fixture(scope="module")
+def muster() -> Iterator[LiveMuster]:
+    """A Muster of this module's own: its tests kill it, in the order in which they stand."""
+    muster = LiveMuster(own_folder("up"))
+    try:
+        yield muster.start()
+    finally:
+        muster.close()
+
+
+def programs(muster: LiveMuster) -> dict[str, int]:
+    """Return the programs that `up` has started itself, by a word of their command lines."""
+    words = {
+        "web": "config.wsgi",
+        "door": "config.door",
+        "worker": "--queues=celery",
+        "exporter": "--queues=exports",
+        "beat": "StandbyScheduler",
+        "postgres": "postgres/data",
+    }
+    children = children_of(muster.process.pid)
+    return {name: pid for name, word in words.items() for pid, line in children.items() if word in line}
+
+
+def children_of(pid: int) -> dict[int, str]:
+    return {
+        one: line
+        for one, line in descendants(pid).items()
+        if alive(one)
+        and int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1]) == pid
+        and "config/leash.py" not in line  # about to become the program
+    }
+
+
+def status(url: str) -> int:
+    try:
+        return urllib.request.urlopen(url, timeout=5).status
+    except OSError as error:
+        return getattr(error, "code", 0)
+
+
+def operators(muster: LiveMuster) -> list:
+    with muster.connect() as connection:
+        return connection.execute("SELECT username FROM auth_user WHERE is_superuser").fetchall()
+
+
+def test_the_first_start_prints_addresses_and_the_operators_password_once(muster):
+    assert muster.admin_url in muster.output
+    assert muster.pixel_url in muster.output
+    assert len(re.findall(r"with the password (\S{20})", muster.output)) == 1
+    assert operators(muster) == [("operator",)]
+    for log in (muster.folder / "logs").iterdir():
+        assert muster.operator_password not in log.read_text()
+
+
+def test_it_is_ready(muster):
+    assert status(f"{muster.admin_url}/health/ready") == 200
+    assert status(f"{muster.admin_url}/admin/login/") == 200
+    assert {"web", "worker", "exporter", "beat"} <= set(programs(muster))
+
+
+def test_static_files_have_names_for_ever(muster):
+    page = urllib.request.urlopen(f"{muster.admin_url}/admin/login/").read().decode()
+    style = re.search(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', page)[1]
+    answer = urllib.request.urlopen(muster.admin_url + style)
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_a_program_that_dies_starts_again_and_leaves_no_child(muster, name):
+    until(lambda: name in programs(muster), f"{name} runs")
+    before = programs(muster)[name]
+    family = [before, *descendants(before)]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in family), f"the old {name} and its children are gone")
+    after = until(lambda: programs(muster).get(name), f"{name} starts again")
+    assert after != before
+    until(lambda: status(f"{muster.admin_url}/health/live") == 200, "web answers")
+
+
+def test_a_postgresql_that_dies_starts_again(muster):
+    if "postgres" not in programs(muster):
+        pytest.skip("DATABASE_URL is set: this Muster does not run its own PostgreSQL")
+    os.kill(programs(muster)["postgres"], signal.SIGKILL)
+    until(lambda: status(f"{muster.admin_url}/health/ready") == 200, "ready again")
+    assert operators(muster) == [("operator",)]
+
+
+def test_a_second_one_says_whom_to_blame(muster):
+    second = LiveMuster(
+        own_folder("second"), environment={"MUSTER_ADMIN_BIND": muster.environment["MUSTER_ADMIN_BIND"]}
+    )
+    try:
+        assert second.launch().wait(60) == 1
+        port = muster.environment["MUSTER_ADMIN_BIND"].rpartition(":")[2]
+        assert f"Port {port} on 127.0.0.1 is taken by process" in second.output
+        assert "config.wsgi" in second.output
+        assert "MUSTER_ADMIN_BIND=" in second.output
+        assert "Traceback" not in second.output
+    finally:
+        second.close()
+
+
+def test_a_kill_leaves_no_process_and_the_next_start_finds_everything(muster):
+    password = muster.operator_password
+    family = {muster.process.pid, *descendants(muster.process.pid)}
+    assert len(family) > 8
+    muster.process.kill()
+    muster.process.wait()
+    until(lambda: not any(alive(pid) for pid in family), "every process is gone", timeout_seconds=20)
+    muster.start()
+    assert "password" not in muster.output
+    assert operators(muster) == [("operator",)]
+    assert muster.operator_password == password
+
+
+def test_sigterm_ends_all_of_it_in_order(muster):
+    family = {muster.process.pid, *descendants(muster.process.pid)}
+    assert muster.stop(signal.SIGTERM) == 0
+    assert not any(alive(pid) for pid in family)
+    assert "ends: beat, door and web first" in muster.output
+    if not muster.environment.get("DATABASE_URL"):
+        assert not (muster.folder / "postgres" / "data" / "postmaster.pid").exists()
+        with pytest.raises(psycopg.OperationalError):
+            muster.connect()
+
+
+def test_ctrl_c_while_it_starts_ends_it_too(muster):
+    process = muster.launch()
+    until(lambda: descendants(process.pid), "it has begun")
+    family = {process.pid, *descendants(process.pid)}
+    assert muster.stop(signal.SIGINT) in (0, 1)
+    assert not any(alive(pid) for pid in family)
+
+
+def test_a_port_that_comes_free_in_time_is_waited_for():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        bind = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(PortTakenError, match="is taken by process"):
+            await_free(bind, setting="MUSTER_ADMIN_BIND", timeout_seconds=0)
+    await_free(bind, setting="MUSTER_ADMIN_BIND", timeout_seconds=0)
