@@ -27,7 +27,13 @@ MEASUREMENTS: dict[Measurement, tuple[str, ...]] = {
     fires.against_others: ("fires_vs_raw_asgi", "fires_vs_naive_django", "fires_per_s"),
     fires.at_half_load: ("fires_p99_ms_half_load", "fires_p50_ms_half_load"),
     sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep"),
-    exports.one_million: ("export_vs_psql", "export_peak_mib"),
+    exports.one_million: (
+        "export_vs_psql",
+        "export_peak_mib",
+        "export_1m_folder_s",
+        "export_1m_sftp_s",
+        "export_sftp_vs_psql_sftp",
+    ),
 }
 
 

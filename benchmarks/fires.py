@@ -12,8 +12,8 @@ from benchmarks import load, stack
 from benchmarks.report import Figure, at_least, at_most
 from benchmarks.shop import Shop, count_outcomes
 
-ROUNDS = 2
-SECONDS = 4
+ROUNDS = 5
+SECONDS = 6
 
 
 def against_others(shop: Shop) -> list[Figure]:

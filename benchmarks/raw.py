@@ -1,8 +1,6 @@
 """The ceiling: an ASGI application that answers the image and knows nothing."""
 
-GIF = bytes.fromhex(
-    "4749463839610100010080000000000000000021f90401000000002c00000000010001000002024401003b"
-)
+GIF = bytes.fromhex("4749463839610100010080000000000000000021f90401000000002c00000000010001000002024401003b")
 _START = {
     "type": "http.response.start",
     "status": 200,

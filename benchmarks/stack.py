@@ -17,6 +17,15 @@ FOLDER = Path(os.environ.get("MUSTER_BENCH_DIR") or tempfile.mkdtemp(prefix="mus
 VISITORS = 50_000
 
 
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+SSH_PORT = free_port()
+
+
 def prepare_environment() -> None:
     """Point the settings at a data folder of the benchmark's own; before Django is set up."""
     FOLDER.chmod(0o711)
@@ -24,18 +33,18 @@ def prepare_environment() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     os.environ.setdefault("MUSTER_COOKIE_KEYS", f"k1:{secrets.token_urlsafe(32)}")
     os.environ["MUSTER_DEV_HTTP_COOKIE"] = "1"
+    os.environ["EXPORT_FOLDERS"] = f"test={FOLDER / 'exported'}"
+    os.environ["EXPORT_RUN_DIR"] = str(FOLDER / "runs")
+    os.environ["DELIVERY_ALLOWED_NETWORKS"] = "127.0.0.0/8"
+    os.environ["DELIVERY_ALLOWED_PORTS"] = str(SSH_PORT)
+    # The benchmark is the worker.
+    os.environ["CELERY_BROKER_URL"] = "memory://"
     # One address and a few browsers stand for the whole world.
     os.environ["MUSTER_FIRES_PER_BROWSER"] = os.environ["MUSTER_FIRES_PER_ADDRESS"] = "0"
 
 
 def clean_up() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager
