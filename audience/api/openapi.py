@@ -72,7 +72,7 @@ def _add_errors(path: str, method: str, operation: _Operation) -> None:
         kinds += _OF_A_BODY
     if "{" in path:
         kinds.append(errors.NOT_FOUND)
-    if method in ("post", "patch"):
+    if method != "get" or "application/json" not in operation["responses"]["200"].get("content", {}):
         kinds.append(errors.CONFLICT)
     responses = operation["responses"]
     # Every operation refuses unknown query parameters, so each has a 400.

@@ -237,7 +237,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
     @extend_schema(
         summary="Download a file of a run",
         description="The bytes as they are sent. 409 once they are no longer kept here.",
-        responses={200: OpenApiResponse(OpenApiTypes.BINARY, "The file.")},
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file.")},
     )
     @action(detail=True, methods=["get"], url_path="files/<int:position>")
     def download(self, request: Request, position: int, **_: Any) -> FileResponse:
@@ -250,7 +250,8 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
         if not are_kept([file]):
             raise errors.Refused("not_kept", "This file is no longer kept here. Run the export again.")
         log.info("file downloaded", run=run.pk, file=file.position, rows=file.rows, token=self._token.prefix)
-        return FileResponse(local_path(file).open("rb"), as_attachment=True, filename=str(file))
+        content = local_path(file).open("rb")
+        return FileResponse(content, True, str(file), content_type="application/octet-stream")
 
     @property
     def _token(self) -> ApiToken:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +18,9 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from audience.models import Advertiser, Role
-from audience.tenancy import TenantModel
+from audience.tenancy import TenantModel, acting_for
+from exports.models import Destination, Export, ExportColumn, ExportSegment, Run, RunFile
+from segments.models import Segment
 from tests.callers import Caller, make_caller
 from tests.factories import make_advertiser, make_member, make_pixel, make_profile, make_segment
 
@@ -44,9 +47,14 @@ class Operation:
         return self.path.split("/")[1]
 
     def with_id(self, id_: object) -> str:
-        return self.path.replace("{id}", str(id_))
+        return self.path.replace("{id}", str(id_)).replace("{position}", "1")
+
+    @property
+    def is_json(self) -> bool:
+        return "application/json" in self.answers.get("200", {}).get("content", {"application/json": None})
 
 
+@cache
 def read_schema() -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(Client().get("/api/v1/schema").content)
     return schema
@@ -91,12 +99,41 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     caller.get("/segments")  # the token's last use is kept to the minute: from here on nothing changes it
     return Rows(
         caller,
-        {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk},
+        {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk} | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"},
     )
 
 
-NEVER_IDS: dict[str, object] = {"segments": NEVER, "pixels": NEVER, "profiles": NEVER_PROFILE}
+def make_exports(segment: Segment, word: str, numbers: Iterator[int]) -> dict[str, object]:
+    """Make a destination, an export to it and a delivered run with a file; return their ids."""
+    with acting_for(segment.advertiser_id):
+        destination = Destination.objects.create(
+            pk=next(numbers), name=f"{word} destination", kind="folder", root=word, path=word, state="ready"
+        )
+        export = Export.objects.create(pk=next(numbers), name=f"{word} export", destination=destination)
+        ExportSegment.objects.create(export=export, segment=segment)
+        ExportColumn.objects.create(export=export, source="constant", constant=word, header=word)
+        run = Run.objects.create(
+            pk=next(numbers),
+            export=export,
+            destination=destination,
+            state="delivered",
+            cause="person",
+            started_by=word,
+            due_at=timezone.now(),
+        )
+        RunFile.objects.create(run=run, claim=0, position=1, wanted_name=word, name=word)
+    return {"destinations": destination.pk, "exports": export.pk, "runs": run.pk}
+
+
+NEVER_IDS: dict[str, object] = {
+    "segments": NEVER,
+    "pixels": NEVER,
+    "profiles": NEVER_PROFILE,
+    "destinations": NEVER,
+    "exports": NEVER,
+    "runs": NEVER,
+}
 NEVER_WORDS: dict[str, object] = {
     "code": "never",
     "public_key": "neverneverneverN",
@@ -139,7 +176,7 @@ def in_the_query(rows: Rows, operation: Operation, ids: dict[str, object], words
 def in_the_body(rows: Rows, operation: Operation, ids: dict[str, object], words: dict[str, object]) -> Any:
     if not operation.body:
         return None
-    places = {name.removesuffix("s"): id_ for name, id_ in ids.items()} | {"id": ids.get(operation.resource)}
+    places = {name.removesuffix("s"): id_ for name, id_ in ids.items()} | {"segments": [ids["segments"]]}
     body = _put(operation.body, places | {"value": words["value"]})
     if operation.method == "patch":
         body |= {"id": ids[operation.resource]}
@@ -153,7 +190,7 @@ def _put(example: Any, places: dict[str, Any]) -> Any:
     if not isinstance(example, dict):
         return example
     return {
-        name: places[name] if name in places and isinstance(value, str | int) else _put(value, places)
+        name: places[name] if name in places and not isinstance(value, dict) else _put(value, places)
         for name, value in example.items()
     }
 
@@ -204,7 +241,7 @@ def test_a_row_of_another_advertiser_is_one_that_never_was(a: Rows, b: Rows, pla
 def test_an_operation_without_an_id_shows_own_rows_only(a: Rows, b: Rows) -> None:
     own = 0
     for operation in operations(read_schema()):
-        if operation.method == "get":
+        if operation.method == "get" and operation.is_json:
             query = {name: a.words[name] for name in ("kind", "value") if operation.resource == "profiles"}
             path = operation.with_id(a.ids[operation.resource])
             answer = a.caller.get(path, **(query if "{id}" not in operation.path else {}))
@@ -249,6 +286,17 @@ MATRIX = {
     "profiles.list": (Role.VIEWER, True),
     "profiles.retrieve": (Role.VIEWER, True),
     "profiles.find": (Role.VIEWER, True),
+    "destinations.list": (Role.MANAGER, False),
+    "destinations.retrieve": (Role.MANAGER, False),
+    "exports.list": (Role.MANAGER, False),
+    "exports.retrieve": (Role.MANAGER, False),
+    "exports.create": (Role.MANAGER, False),
+    "exports.partial_update": (Role.MANAGER, False),
+    "runs.list": (Role.VIEWER, False),
+    "runs.retrieve": (Role.VIEWER, False),
+    "runs.create": (Role.MANAGER, False),
+    "runs.cancel": (Role.MANAGER, False),
+    "runs.download": (Role.VIEWER, True),
 }
 
 
@@ -312,6 +360,9 @@ def test_answers_are_as_the_schema_says(a: Rows) -> None:
             name: a.words[name] for name in operation.query if operation.id == "profiles.list" and name in a.words
         }
         own = own or (a.caller.get(path, **query) if operation.method == "get" else None)
+        if operation.id in ("runs.cancel", "runs.download"):  # the run has ended, and its files are gone
+            own = a.caller.call(operation.method, path)
+            assert own.status_code == 409
         never = in_the_path(a, operation, NEVER_IDS, NEVER_WORDS)
         invalid = a.caller.call(operation.method, f"{path}?nothing=1", operation.body)
         for answer in (own, never, invalid):
