@@ -127,6 +127,7 @@ def _link_files(run: Run, files: list[RunFile]) -> None:
         os.link(local_path(file), target)
         linked.append(
             RunFile(
+                advertiser_id=run.advertiser_id,
                 run=run,
                 claim=0,
                 position=file.position,

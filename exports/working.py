@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, CharField, Exists, F, IntegerField, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -228,9 +228,10 @@ def _waiting_for_place(run: Run) -> list[int]:
 
 
 def _next_state() -> Case:
-    return Case(When(state=State.QUEUED, then=Value(State.WRITING)), default=F("state"))
+    return Case(When(state=State.QUEUED, then=Value(State.WRITING)), default=F("state"), output_field=CharField())
 
 
 def _count_lost() -> Case:
     """A lease that is there and has ended was a worker's that went silent."""
-    return Case(When(lease_ends_at__isnull=False, then=F("times_lost") + 1), default=F("times_lost"))
+    lost = When(lease_ends_at__isnull=False, then=F("times_lost") + 1)
+    return Case(lost, default=F("times_lost"), output_field=IntegerField())

@@ -173,6 +173,7 @@ class _Writer:
     def _add(self, plan: Plan, part: packing.Packed, wanted_name: str) -> None:
         self.files.append(
             RunFile(
+                advertiser_id=self._run.advertiser_id,
                 run=self._run,
                 claim=self._lease.claim,
                 position=len(self.files) + 1,
