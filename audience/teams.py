@@ -7,10 +7,12 @@ and counts as its owner.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from audience.models import Advertiser, Role, TeamMembership
 from audience.tenancy import acting_for
@@ -63,7 +65,7 @@ def seat_at(request: HttpRequest) -> Seat | None:
 
 
 class AdvertiserMiddleware:
-    """Put the user's seat on the request and act for its advertiser while the request lasts."""
+    """Put the user's seat on the request and act for its advertiser, by its clock, while the request lasts."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -71,5 +73,6 @@ class AdvertiserMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         seat = seat_of(request.user, request.session.get(SESSION_KEY)) if hasattr(request, "user") else None
         request.seat = seat  # type: ignore[attr-defined]
-        with acting_for(seat.advertiser.pk if seat else None):
+        zone = ZoneInfo(seat.advertiser.time_zone) if seat else None
+        with acting_for(seat.advertiser.pk if seat else None), timezone.override(zone):
             return self.get_response(request)

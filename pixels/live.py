@@ -12,7 +12,7 @@ from pixels.models import Pixel
 from pixels.reasons import Note, Outcome, Reason
 from segments.models import Segment
 
-FIRST_FIRES = 100
+FIRST_FIRES = 50
 MOST_FIRES = 300
 # A batch is committed after its fires were received: what is read again is left out by the page, by its id.
 OVERLAP = timedelta(seconds=3)

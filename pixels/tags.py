@@ -27,9 +27,9 @@ class Format(TextChoices):
 
 
 class Address(TextChoices):
-    PIXEL = "pixel", "The pixel's own address: edit the pixel, and placed tags follow"
-    NUMBER = "number", "/seg by number: what it does stands in the tag"
-    CODE = "code", "/seg by code: as above, readable"
+    PIXEL = "pixel", "The pixel's own address"
+    NUMBER = "number", "/seg by number"
+    CODE = "code", "/seg by code"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag
         html = f'<script async src="{shown}" referrerpolicy="{_POLICY}"></script>'
     else:
         html = f'<img src="{shown}" width="1" height="1" alt="" style="position:absolute" referrerpolicy="{_POLICY}">'
-    return Tag(_comment(subject) + html, url, _hints(subject, form))
+    is_own = address is Address.PIXEL and bool(subject.key)
+    return Tag(_comment(subject) + html, url, _hints(subject, form, is_own=is_own))
 
 
 def _pixel_url(subject: Subject, host: str, form: Format) -> str:
@@ -163,8 +164,12 @@ def _harmless(text: str) -> str:
     return plain[:_LONGEST_NAME].strip("-")
 
 
-def _hints(subject: Subject, form: Format) -> tuple[str, ...]:
+def _hints(subject: Subject, form: Format, *, is_own: bool) -> tuple[str, ...]:
     hints = []
+    if is_own:
+        hints.append("What it does is kept in Muster: edit the pixel, and the tags that are placed follow.")
+    else:
+        hints.append("What it does stands in the tag itself: after a change, get the tag again and place it anew.")
     if not subject.actions:
         hints.append("This pixel adds to no segment and removes from none yet: its fires do nothing.")
     if subject.takes_value:

@@ -63,6 +63,21 @@ def column_chart(labels: Sequence[str], series: Sequence[Series], unit: str = ""
     return render_to_string("admin/charts/columns.html", context)
 
 
+def two_way_chart(labels: Sequence[str], up: Series, down: Series) -> str:
+    """Return what came above a middle line and what went below it."""
+    top = _nice_top([*up.values, *down.values])
+    slot = 100 / max(len(labels), 1)
+    bars = []
+    for index in range(len(labels)):
+        x, width = index * slot + slot * 0.12, slot * 0.76
+        rise, fall = 48 * up.values[index] / top, 48 * down.values[index] / top
+        bars += [_Bar(up.tone, x, 52 - rise, width, rise), _Bar(down.tone, x, 52, width, fall)]
+    context = {**_axes(labels, top), "bars": [bar for bar in bars if bar.height], "is_two_way": True}
+    context["slots"] = _slots(labels, [up, down], "")
+    context["summary"] = _summary(labels, [up, down])
+    return render_to_string("admin/charts/columns.html", context)
+
+
 def _line(values: Sequence[int], top: int) -> dict[str, str]:
     if not values:
         return {"line": "", "area": ""}

@@ -151,6 +151,7 @@ class RemovableAdmin(PagedAdmin):
     """Rows that are marked as deleted and kept for a while, so that what still points to them is understood."""
 
     delete_confirmation_template = "admin/delete_row.html"
+    delete_word = "Delete"
     # What deleting means, in one sentence for the person who is asked.
     deleting_means = ""
 
@@ -180,6 +181,7 @@ class RemovableAdmin(PagedAdmin):
                 "uses": [use for use in uses if use],
                 "hidden_uses": sum(use is None for use in uses),
                 "deleting_means": self.deleting_means,
+                "delete_word": self.delete_word,
                 "original": row,
                 "object_tabs": self.tabs(request, row, "delete"),
             }

@@ -99,6 +99,7 @@ class ProfileAdmin(PagedAdmin):
     paginator = InfinitePaginator
     ordering = ("-id",)
     sortable_by = ()
+    empty_list_text = "People appear here with the first fire of a pixel."
     list_display = ("short_id", "known_as", "first_seen_at", "last_seen_at")
     list_display_links = None
     search_fields = ("id",)

@@ -59,7 +59,7 @@ class TeamAdmin(TenantAdmin):
 
     role_to_view = role_to_add = role_to_change = role_to_delete = Role.OWNER
     form = TeamForm
-    list_display = ("teammate", "role_name", "may_see_people")
+    list_display = ("teammate", "role_name", "people")
     list_filter = (("role", ChoicesDropdownFilter),)
     search_fields = ("user__email", "user__username")
     search_help_text = "Search by e-mail"
@@ -87,6 +87,11 @@ class TeamAdmin(TenantAdmin):
     @admin.display(description="Teammate", ordering="user__email")
     def teammate(self, row: TeamMembership) -> str:
         return sign_of(cast("User", row.user))
+
+    @admin.display(description="People")
+    def people(self, row: TeamMembership) -> str:
+        is_owner = row.role == Role.OWNER
+        return "may see them" if row.may_see_people or is_owner else "numbers only"
 
     @admin.display(description="Role", ordering="role")
     def role_name(self, row: TeamMembership) -> str:

@@ -50,9 +50,12 @@ class TokenAdmin(RemovableAdmin):
     form = TokenForm
     form_tab = ""
     change_list_template = "admin/tenant_list.html"
+    delete_word = "Revoke"
     deleting_means = "Whoever uses it is refused from the next call on. It cannot be brought back."
-    list_display = ("name", "shown_prefix", "role_name", "may_see_people", "state", "expires_at", "last_used_at")
+    empty_list_text = "A token lets another system use the API in your name."
+    list_display = ("name", "shown_prefix", "role_name", "people", "state", "expires_at", "last_used_at")
     search_fields = ("name", "prefix")
+    search_help_text = "Search by name or beginning"
     add_fields = ("name", "role", "may_see_people", "days")
     seen_fields = (
         *("name", "shown_prefix", "role", "may_see_people", "state"),
@@ -106,6 +109,10 @@ class TokenAdmin(RemovableAdmin):
     @admin.display(description="Role", ordering="role")
     def role_name(self, row: ApiToken) -> str:
         return row.get_role_display().partition(":")[0]
+
+    @admin.display(description="People")
+    def people(self, row: ApiToken) -> str:
+        return "may see them" if row.may_see_people else "numbers only"
 
     @admin.display(description="State")
     def state(self, row: ApiToken) -> str:

@@ -119,6 +119,7 @@ class PixelAdmin(RemovableAdmin):
         "Its fires change nothing any more. They are counted as refused for 90 days, with their pages, so that "
         "you find the tags that are still placed. Members stay in their segments until their time is over."
     )
+    empty_list_text = "A pixel is a tag on a page. Each fire of it puts the visitor into your segments."
     list_display = ("name_and_key", "health_now", "fires_today", "last_fired", "what_it_does")
     list_display_links = None
     list_filter = (("state", ChoicesDropdownFilter),)

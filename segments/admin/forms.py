@@ -8,7 +8,7 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from audience.admin.base import TenantForm
 from audience.admin.fields import LifetimeField
-from segments.models import Segment
+from segments.models import DEFAULT_LIFETIME_MINUTES, Segment
 
 CODE_TAKEN = "You have a segment with this code already. Capitals do not matter."
 LONGEST_CODE = 50
@@ -19,6 +19,7 @@ class SegmentForm(TenantForm):
 
     lifetime_minutes = LifetimeField(
         label="Keep members for",
+        initial=DEFAULT_LIFETIME_MINUTES,
         validators=Segment._meta.get_field("lifetime_minutes").validators,
         help_text="Each new fire starts the time afresh. At most 180 days.",
     )

@@ -28,7 +28,7 @@ from segments.membership import holds
 from segments.models import Membership, Segment, Transition
 
 TREND_DAYS = 30
-RECENT_MEMBERS = 20
+RECENT_MEMBERS = 12
 
 
 def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:
@@ -64,7 +64,7 @@ def _moves_chart(days: list[counts.DayCount]) -> str:
     labels = [f"{day.day:%-d %b}" for day in days]
     joins = charts.Series("joined", "join", [day.joins for day in days])
     leaves = charts.Series("left", "leave", [day.leaves for day in days])
-    return charts.column_chart(labels, [joins, leaves])
+    return charts.two_way_chart(labels, joins, leaves)
 
 
 def recent_members(segment: Segment, now: datetime) -> list[dict[str, Any]]:
@@ -88,6 +88,7 @@ class SegmentAdmin(RemovableAdmin):
         "Nobody is in it any more, and it can no longer be found here. Fires of tags that still name it are "
         "counted as refused for 90 days, so that you find those tags."
     )
+    empty_list_text = "A segment is a named group of people, for example everybody who put something into the cart."
     list_display = ("name_and_code", "size_now", "trend", "kept_for", "writes", "is_on")
     list_display_links = None
     list_filter = (("is_active", BooleanRadioFilter), ("write_mode", ChoicesDropdownFilter))
