@@ -251,7 +251,8 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
             raise errors.Refused("not_kept", "This file is no longer kept here. Run the export again.")
         log.info("file downloaded", run=run.pk, file=file.position, rows=file.rows, token=self._token.prefix)
         content = local_path(file).open("rb")
-        return FileResponse(content, True, str(file), content_type="application/octet-stream")
+        content_type = "application/octet-stream"
+        return FileResponse(content, as_attachment=True, filename=str(file), content_type=content_type)
 
     @property
     def _token(self) -> ApiToken:
