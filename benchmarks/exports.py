@@ -97,7 +97,8 @@ def _fill(shop: Shop) -> Segment:
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH p AS (INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)"
-            " SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8001-000000000000')::uuid, %(owner)s, %(start)s, %(start)s"
+            " SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8001-000000000000')::uuid, %(owner)s,"
+            " %(start)s, %(start)s"
             " FROM generate_series(1, %(members)s) n RETURNING id)"
             ", i AS (INSERT INTO audience_identifier (id, advertiser_id, kind, value, profile_id, first_seen_at,"
             " last_seen_at) SELECT md5(id::text)::uuid, %(owner)s, 'customer_id', 'C-' || left(id::text, 8), id,"

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from segments import counts, retention, sweeper
+from segments import counts, recount, retention, sweeper
 
 
 @shared_task(ignore_result=True)
@@ -18,3 +18,8 @@ def merge_counts() -> None:
 @shared_task(ignore_result=True)
 def forget_passers_by() -> None:
     retention.forget_passers_by()
+
+
+@shared_task(ignore_result=True)
+def check_counts() -> None:
+    recount.report_differences()
