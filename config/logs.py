@@ -13,7 +13,7 @@ Event = MutableMapping[str, Any]
 PERSONAL = [
     (re.compile(r"[^\s\"'<>()=,;:/?&]+(?:@|%40)[^\s\"'<>()=,;:/?&]+\.[A-Za-z]{2,}"), "[email]"),
     (re.compile(r"(?:\+|%2[bB])\d[\d .()-]{6,}\d"), "[phone]"),
-    (re.compile(r"\b(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\b"), r"\1.0"),
+    (re.compile(r"\b(?!127\.)(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\b"), r"\1.0"),
     (re.compile(r"\b(?:[0-9a-fA-F]{1,4}:){3,7}(?::?[0-9a-fA-F]{1,4})+\b"), "[address]"),
 ]
 DATABASE_DETAIL = re.compile(r"^\s*(DETAIL|CONTEXT):.*$", re.MULTILINE)

@@ -54,7 +54,7 @@ def _holder(port: int) -> str:
             for handle in (process / "fd").iterdir():
                 if handle.readlink().name in sockets:
                     words = (process / "cmdline").read_bytes().split(b"\0")
-                    return f"process {process.name} ({os.fsdecode(b' '.join(words)).strip()[:200]})"
+                    return f"process {process.name} ({os.fsdecode(b' '.join(words)).strip()[:300]})"
         except OSError:
             continue  # gone, or another user's
     return "a program of another user"
