@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.spec("T16")]
 
 CANARY = "Zilpzalp"
 NEVER = 999_999_999
+FOREIGN = 888_888_888
 NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 
@@ -92,7 +93,7 @@ def ours() -> Advertiser:
 @pytest.fixture
 def theirs() -> Advertiser:
     advertiser = make_advertiser(name=f"{CANARY} Ltd")
-    segment = make_segment(advertiser, "secret", name=f"{CANARY} segment")
+    segment = make_segment(advertiser, "secret", name=f"{CANARY} segment", id=FOREIGN)
     make_pixel(advertiser, segment, name=f"{CANARY} pixel")
     return advertiser
 
