@@ -42,6 +42,7 @@ FORBIDDEN = Kind("forbidden", 403, "The token may not do this.")
 NOT_FOUND = Kind("not_found", 404, "There is nothing here. It may have been deleted.")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "This address does not take this method.")
 CONFLICT = Kind("conflict", 409, "Somebody else changed this at the same time. Read it again.")
+LENGTH_REQUIRED = Kind("length_required", 411, "Send the body with a Content-Length, not in chunks.")
 PAYLOAD_TOO_LARGE = Kind("payload_too_large", 413, "The body is too large. Send fewer items in a call.")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported_media_type", 415, "Send the body as application/json.")
 RATE_LIMITED = Kind("rate_limited", 429, "The token has used up its calls of this minute.")
@@ -56,6 +57,7 @@ KINDS = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     CONFLICT,
+    LENGTH_REQUIRED,
     PAYLOAD_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     RATE_LIMITED,
@@ -73,6 +75,12 @@ class Refused(exceptions.APIException):
         super().__init__(message, code)
 
 
+class LengthRequired(exceptions.APIException):
+    """A body in chunks. WSGI says no length for it, and it would be read as empty."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+
+
 # The first that fits counts: a table in the order from narrow to wide.
 _KINDS_OF_EXCEPTIONS: tuple[tuple[type[Exception], Kind], ...] = (
     (exceptions.ValidationError, INVALID),
@@ -84,6 +92,7 @@ _KINDS_OF_EXCEPTIONS: tuple[tuple[type[Exception], Kind], ...] = (
     (exceptions.NotFound, NOT_FOUND),
     (Http404, NOT_FOUND),
     (exceptions.MethodNotAllowed, METHOD_NOT_ALLOWED),
+    (LengthRequired, LENGTH_REQUIRED),
     (exceptions.UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE),
     (exceptions.Throttled, RATE_LIMITED),
     (RequestDataTooBig, PAYLOAD_TOO_LARGE),

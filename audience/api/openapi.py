@@ -16,7 +16,13 @@ _OF_EVERY_OPERATION = (
     errors.INTERNAL,
     errors.UNAVAILABLE,
 )
-_OF_A_BODY = (errors.INVALID, errors.MALFORMED, errors.PAYLOAD_TOO_LARGE, errors.UNSUPPORTED_MEDIA_TYPE)
+_OF_A_BODY = (
+    errors.INVALID,
+    errors.MALFORMED,
+    errors.LENGTH_REQUIRED,
+    errors.PAYLOAD_TOO_LARGE,
+    errors.UNSUPPORTED_MEDIA_TYPE,
+)
 _METHODS = ("get", "post", "patch", "delete")
 _ERROR = {
     "type": "object",

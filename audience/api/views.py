@@ -22,6 +22,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from audience.api.access import Needs, TokenAllows
 from audience.api.authentication import BearerToken, seat_of_token
+from audience.api.errors import LengthRequired
 from audience.api.limits import count_call
 from audience.api.openapi import Operations
 from audience.api.pages import KeyPages
@@ -78,6 +79,8 @@ class ApiViewSet(GenericViewSet[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         refuse_unknown_parameters(request, self._query_parameters())
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            raise LengthRequired
 
     @property
     def seat(self) -> Seat:
