@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import structlog
 from celery import current_app
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
 WORK_ON_RUN = "exports.tasks.work_on_run"
 
@@ -24,5 +23,5 @@ def announce(run_ids: Iterable[int]) -> None:
 def _send(run_id: int) -> None:
     try:
         current_app.send_task(WORK_ON_RUN, args=[run_id], ignore_result=True)
-    except OperationalError:
-        log.warning("The broker is away; the next tick announces the run", run=run_id)
+    except Exception as error:  # each transport has errors of its own, psycopg's and socket's among them
+        log.warning("The broker is away; the next tick announces the run", run=run_id, error=type(error).__name__)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
 
-Row = bytes | bytearray | memoryview
-
 MINIMAL, ALL = "minimal", "all"
 QUOTING_CHOICES = ((MINIMAL, "Where needed"), (ALL, "Always"))
 CRLF, LF = "crlf", "lf"
@@ -116,20 +114,20 @@ class RowEncoder:
     lost_rows: int = 0
     replaced_values: int = field(default=0)
 
-    def encode(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def encode(self, rows: Iterable[bytes]) -> Iterator[bytes]:
         if self.form.codec == "utf-8":
             return self._with_line_end(rows)
         return self._in_encoding(rows)
 
-    def _with_line_end(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def _with_line_end(self, rows: Iterable[bytes]) -> Iterator[bytes]:
         if self.form.line_end == LF:
             return iter(rows)
-        return (bytes(row[:-1]) + b"\r\n" for row in rows)
+        return (row[:-1] + b"\r\n" for row in rows)
 
-    def _in_encoding(self, rows: Iterable[Row]) -> Iterator[bytes]:
+    def _in_encoding(self, rows: Iterable[bytes]) -> Iterator[bytes]:
         codec, end = self.form.codec, self.form.line_end_text
         for row in rows:
-            text = str(row, "utf-8")[:-1]
+            text = row[:-1].decode()
             try:
                 yield (text + end).encode(codec)
             except UnicodeEncodeError:

@@ -13,8 +13,6 @@ from typing import Protocol, Self
 
 from isal import isal_zlib
 
-from exports.formats import Row
-
 # Rows are handed to compressor and file in blocks of this size.
 BLOCK_BYTES = 256 * 1024
 # igzip's level 1 is about as fast as COPY delivers; zlib's level 6 took three times as long for a few per cent.
@@ -96,7 +94,7 @@ class Block:
     part: int
 
 
-def blocks(rows: Iterable[Row], *, head: bytes, most_rows: int | None, most_bytes: int | None) -> Iterator[Block]:
+def blocks(rows: Iterable[bytes], *, head: bytes, most_rows: int | None, most_bytes: int | None) -> Iterator[Block]:
     """Yield the rows as blocks, each part beginning with `head`; a row is never cut. Without rows: the head alone."""
     if most_rows is None and most_bytes is None:
         return _blocks_of_one_part(rows, head)
@@ -132,9 +130,9 @@ def pack(
             part.__exit__(None, None, None)
 
 
-def _blocks_of_one_part(rows: Iterable[Row], head: bytes) -> Iterator[Block]:
+def _blocks_of_one_part(rows: Iterable[bytes], head: bytes) -> Iterator[Block]:
     # A million times round: nothing but what must be.
-    waiting: list[Row] = [head]
+    waiting: list[bytes] = [head]
     size, count = len(head), 0
     for row in rows:
         waiting.append(row)
@@ -147,8 +145,8 @@ def _blocks_of_one_part(rows: Iterable[Row], head: bytes) -> Iterator[Block]:
         yield Block(b"".join(waiting), count, 1)
 
 
-def _blocks_of_parts(rows: Iterable[Row], head: bytes, most_rows: int, most_bytes: int) -> Iterator[Block]:
-    waiting: list[Row] = [head]
+def _blocks_of_parts(rows: Iterable[bytes], head: bytes, most_rows: int, most_bytes: int) -> Iterator[Block]:
+    waiting: list[bytes] = [head]
     part, count = 1, 0
     size = part_bytes = len(head)
     part_rows = 0

@@ -19,7 +19,6 @@ from django.db import connection, transaction
 
 from exports import formats
 from exports.columns import BY_CODE, CONSTANT, IDENTIFIER, ROWS, Column
-from exports.formats import Row
 from exports.models import Export
 from exports.plan import Chosen, Plan
 from segments.membership import HOLDS_SQL
@@ -96,14 +95,15 @@ class Snapshot:
         members, valid = self.cursor.fetchone() or (0, 0)
         return Head(members, valid)
 
-    def rows(self, plan: Plan, *, limit: int | None = None) -> Iterator[Row]:
+    def rows(self, plan: Plan, *, limit: int | None = None) -> Iterator[bytes]:
         """Yield the rows of one file as COPY writes them: UTF-8, each ended by LF."""
         query = _Query(plan, self.at)
         options, params = formats.copy_options(plan.form)
         self.cursor.execute("SELECT set_config('TimeZone', %s, true)", [plan.zone])
         statement = f"COPY ({query.selecting(limit)}) TO STDOUT WITH ({options})"
         with self.cursor.copy(statement, query.params | params) as copy:
-            yield from copy
+            # As bytes at once: a block of waiting memoryviews costs three times the processor time.
+            yield from map(bytes, copy)
 
 
 @contextmanager
