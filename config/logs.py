@@ -74,6 +74,7 @@ def configuration(level: str) -> dict[str, Any]:
             # Django's own handlers out: one line, one handler.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
+            "django.security.DisallowedHost": {"propagate": False},  # every scanner of the internet
             "asyncssh": {"level": logging.WARNING},  # names hosts and users at INFO
         },
     }

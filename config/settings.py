@@ -80,15 +80,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.proxies.TrustedProxyMiddleware",
     "config.headers.ResponseHeadersMiddleware",
+    "config.headers.ContentSecurityPolicyMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # From here on a middleware may answer by itself; the headers above stand on those answers too.
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.headers.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "audience.teams.AdvertiserMiddleware",
 ]
 

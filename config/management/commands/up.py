@@ -90,7 +90,7 @@ class Command(BaseCommand):
         """Wait until web and door answer; return False where somebody wants to stop before."""
         waiting = [("web", settings.MUSTER_ADMIN_BIND, settings.MUSTER_ADMIN_URL, "/health/live")]
         if find_spec("config.door"):
-            waiting.append(("door", settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL, "/"))
+            waiting.append(("door", settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL, "/health/live"))
         while waiting and not self.stopping.wait(LOOK_SECONDS):
             group.watch()
             waiting = [one for one in waiting if not answers(*one[1:])]
