@@ -10,9 +10,11 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
+from django.core.exceptions import ValidationError as ModelError
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
+from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
@@ -105,6 +107,8 @@ _KINDS_OF_EXCEPTIONS: tuple[tuple[type[Exception], Kind], ...] = (
 def answer(exception: Exception, context: dict[str, Any]) -> Response:
     """Return the answer to an exception that a view raised: REST framework's EXCEPTION_HANDLER."""
     set_rollback()
+    if isinstance(exception, ModelError):  # a work function has refused what it was given
+        exception = exceptions.ValidationError(get_error_detail(exception))
     if isinstance(exception, Refused):
         code = exception.get_codes()
         return Response({"code": code, "message": str(exception.detail)}, exception.status_code)

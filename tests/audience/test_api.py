@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection, connections
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -344,6 +346,10 @@ class TestDescription:
         schema = json.loads(answer.content)
         assert schema["openapi"].startswith("3.")
         assert "/api/v1/segments" in schema["paths"]
+
+    def test_the_schema_is_valid_and_generated_without_a_warning(self, tmp_path: Path) -> None:
+        call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yaml"))
+        assert (tmp_path / "schema.yaml").read_text().startswith("openapi: 3.1")
 
     def test_the_page_loads_files_of_ours_only(self, client: Client) -> None:
         answer = client.get("/api/v1/docs/")
