@@ -54,7 +54,6 @@ def prepare_broker() -> None:
         broker.prepare(conninfo(settings.DATABASES["default"]))
 
 
-@signals.worker_init.connect
 def on_worker_init(**_: object) -> None:
     """Before the first look into the queue: have the queue, and tell the pool's children who we are."""
     prepare_broker()
@@ -62,6 +61,9 @@ def on_worker_init(**_: object) -> None:
     signals.worker_process_init.connect(lambda **_: end_with_starter(worker_pid), weak=False)
 
 
-@signals.setup_logging.connect
 def keep_our_logging(**_: object) -> None:
     """Leave logging as Django's settings have it."""
+
+
+signals.worker_init.connect(on_worker_init)
+signals.setup_logging.connect(keep_our_logging)

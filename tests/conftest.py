@@ -1,7 +1,8 @@
 """What every test can have: PostgreSQL for this run alone, and a Muster that runs."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,21 @@ from pytest_django import DjangoDbBlocker
 
 from config.postgres import EmbeddedServer
 from tests.running import LiveMuster, own_folder
+
+INSTALL = re.compile(r"is not installed|apt(-get)? install")  # what such a skip tells its reader
+NEED_ALL_PROGRAMS = bool(os.environ.get("MUSTER_TESTS_NEED_ALL_PROGRAMS"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that was skipped because a program is missing, where all programs must be there."""
+    report = yield
+    if report.skipped and NEED_ALL_PROGRAMS and INSTALL.search(str(report.longrepr)):
+        report.outcome = "failed"
+        report.longrepr = f"A program that this test needs is missing: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
