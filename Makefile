@@ -30,7 +30,7 @@ test-long: development
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 bench: development
-	$(BIN)/python -m benchmarks $(ONLY)
+	ONLY='$(ONLY)' $(BIN)/python -m benchmarks
 
 format: development
 	$(BIN)/ruff check --fix .

@@ -182,10 +182,11 @@ class LiveMuster:
             with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
                 server.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
 
-    def manage(self, *words: str) -> str:
-        """Run a management command of this Muster and return what it prints."""
+    def manage(self, *words: str, **more: str) -> str:
+        """Run a management command of this Muster, with more in its environment; return what it prints."""
         command = [sys.executable, str(ROOT / "manage.py"), *words]
-        result = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
+        environment = {**self.environment, **more}
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
