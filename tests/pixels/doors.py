@@ -105,12 +105,13 @@ class GranianDoor(DoorUnderTest):
         at = json.loads(self.get("/health/ready").body)["catalogue_at"]
         return datetime.fromisoformat(at) if at else None
 
-    def is_up(self) -> bool:
+    def status(self, path: str) -> int | None:
+        """Return the status of a path, None while nobody listens."""
         assert self.process.poll() is None, "the door has ended"
         try:
-            return self.get("/health/ready").status == 200
+            return self.get(path).status
         except OSError:
-            return False
+            return None
 
 
 def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
@@ -122,7 +123,7 @@ def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def granian_door(**environment: str) -> Iterator[GranianDoor]:
+def granian_door(*, is_ready: bool = True, **environment: str) -> Iterator[GranianDoor]:
     """Start the door as `manage.py up` does, on a port of its own and this test's database."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--http=1", "--no-ws"]
@@ -141,7 +142,7 @@ def granian_door(**environment: str) -> Iterator[GranianDoor]:
     )
     door = GranianDoor(port, process)
     try:
-        until(door.is_up)
+        until(lambda: door.status("/health/ready" if is_ready else "/health/live") == 200)
         yield door
     finally:
         process.terminate()

@@ -1,0 +1,101 @@
+"""The door while the database is away, and at its end: what was not stored is said, what was taken in is answered."""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection
+
+from pixels.answers import GIF
+from pixels.intake import database_conninfo
+from tests.pixels.doors import granian_door, until
+from tests.pixels.shop import Shop, counted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def break_connections() -> None:
+    """End the committers' connections, as a restart of the database does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'muster-door'"
+        )
+
+
+@pytest.mark.spec("pixels.md 1.2")
+def test_a_fire_that_is_not_stored_is_answered_503(door):
+    shop = Shop(door)
+    shop.p()
+    break_connections()
+    reply = shop.p(form="js")
+    assert (reply.status, reply.body) == (503, GIF)
+    assert reply.header("retry-after") == "5"
+    assert reply.header("content-type") == "image/gif"
+    assert reply.header("cache-control") == "no-store, private"
+    assert reply.header("set-cookie") is None
+    assert shop.p().status == 200, "the connection is opened again"
+    assert counted() == 2, "it is outside the balance"
+
+
+def test_health_of_the_door(transactional_db, granian):
+    assert granian.get("/health/live").status == 200
+    ready = granian.get("/health/ready")
+    assert ready.status == 200
+    assert json.loads(ready.body)["state"] == "ready"
+    assert granian.get("/health/other").status == 404
+
+
+@pytest.mark.spec("pixels.md 1.2")
+def test_a_door_without_a_database_lives_and_refuses():
+    with granian_door(is_ready=False, DATABASE_URL="postgresql://muster:x@127.0.0.1:1/muster") as door:
+        assert door.get("/health/live").status == 200
+        assert door.get("/health/ready").status == 503
+        reply = door.get("/seg?add=12")
+        assert (reply.status, reply.body, reply.header("retry-after")) == (503, GIF, "5")
+        assert json.loads(door.get("/health/ready").body)["refused"] == 1
+
+
+@contextmanager
+def blocked_fire(shop: Shop) -> Iterator[list[int]]:
+    """Fire, and hold a lock that the commit waits for until the block ends; what the client heard is in the list."""
+    until(lambda: shop.p().status == 200)  # another test may have broken its connection
+    replies: list[int] = []
+    client = threading.Thread(target=lambda: replies.append(shop.p().status))
+    with psycopg.connect(database_conninfo()) as lock:
+        lock.execute("LOCK TABLE pixels_firedelta IN ACCESS EXCLUSIVE MODE")
+        client.start()
+        until(commit_waits)
+        yield replies
+    client.join(20)
+
+
+def commit_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'muster-door' "
+            "AND wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return cursor.fetchone()[0] == 1
+
+
+def test_what_was_taken_in_is_committed_and_answered_before_the_door_ends():
+    with granian_door() as door:
+        shop = Shop(door)
+        with blocked_fire(shop) as replies:
+            door.process.send_signal(signal.SIGTERM)
+            assert replies == []
+        assert replies == [200]
+        assert door.process.wait(20) == 0
+        assert shop.outcome() == "applied"
+
+
+def test_health_answers_while_a_commit_waits(transactional_db, granian):
+    with blocked_fire(Shop(granian)) as replies:
+        assert granian.get("/health/live").status == 200
+        assert granian.get("/health/ready").status == 200
+        assert replies == []
+    assert replies == [200]
