@@ -28,7 +28,7 @@ def _check_time_zone(name: str) -> None:
         raise ValidationError(f"“{name}” is no time zone. Write one such as Europe/Berlin.")
 
 
-class HostListField(ArrayField):
+class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs
     """A list of host names in lower case; `*.host` stands for all hosts below it."""
 
     def __init__(self, **kwargs: object) -> None:

@@ -82,7 +82,7 @@ def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
     cursor.execute(_LOCK_EVENT_IDS, [plain(int(id_[:8], 16) for id_ in ids)])
     oldest = min(entry.fire.received_at for entry, _ in marked) - EVENT_ID_MEMORY
     cursor.execute(_SEEN_EVENT_IDS, [plain(ids), oldest])
-    seen: dict[str, datetime] = dict(cursor.fetchall())  # type: ignore[arg-type]
+    seen: dict[str, datetime] = dict(cursor.fetchall())
     new: dict[str, datetime] = {}
     for entry, id_ in marked:
         at = entry.fire.received_at

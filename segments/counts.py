@@ -102,7 +102,7 @@ def merge_deltas(*, most: int = 20_000) -> int:
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_MERGE, {"most": most})
-            count = cursor.fetchone()[0]
+            count: int = cursor.fetchone()[0]
         merged += count
         if count < most:
             return merged

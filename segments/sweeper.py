@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -104,7 +105,7 @@ def _sweep_batch(at: datetime) -> Swept | None:
             return None
         profiles, segments, versions = (plain(column) for column in zip(*keys, strict=True))
         words = {"leave": Transition.Change.LEAVE, "cause": Cause.TIME}
-        due = {"at": at, "profiles": profiles, "segments": segments, "versions": versions}
+        due: dict[str, Any] = {"at": at, "profiles": profiles, "segments": segments, "versions": versions}
         cursor.execute(_PUBLISH, due | words)
         swept = Swept(*cursor.fetchone())
         crash_point("sweep.before_commit")

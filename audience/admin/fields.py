@@ -51,13 +51,16 @@ class LifetimeField(forms.MultiValueField):
             kwargs.pop(name, None)
         validators = kwargs.pop("validators", [])
         kwargs["widget"] = LifetimeWidget()
-        number = forms.IntegerField(error_messages={"invalid": "Write a whole number."})
+        # The unit always comes, the number may be left out: whether it may is asked in `compress`.
+        number = forms.IntegerField(required=False, error_messages={"invalid": "Write a whole number."})
         unit = forms.TypedChoiceField(choices=UNITS, coerce=int)
         super().__init__(fields=(number, unit), require_all_fields=False, **kwargs)
         self.validators = [*self.validators, *validators]
 
     def compress(self, values: list[Any]) -> int | None:
         if not values or values[0] is None:
+            if self.required:
+                raise ValidationError(self.error_messages["required"], code="required")
             return None
         number, unit = values
         if not 1 <= number <= 1_000_000:
