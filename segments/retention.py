@@ -40,7 +40,12 @@ def forget_passers_by(now: datetime | None = None) -> int:
     forgotten, after = 0, UUID(int=0)
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            bounds: dict[str, Any] = {"after": after, "before": now - PASSER_BY_AGE, "now": now, "most": BATCH_PROFILES}
+            bounds: dict[str, Any] = {
+                "after": after,
+                "before": now - PASSER_BY_AGE,
+                "now": now,
+                "most": BATCH_PROFILES,
+            }
             cursor.execute(_PASSERS_BY, bounds)
             profiles = [profile for (profile,) in cursor.fetchall()]
             for statement in _FORGET if profiles else ():
