@@ -7,6 +7,7 @@ neighbours. The committer's thread wakes the loop once for a batch.
 import asyncio
 import multiprocessing
 import os
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -71,7 +72,8 @@ class Door:
 
     def _wake(self, answers: Answers) -> None:
         """Hand a batch's answers to the loop (called from the committer's thread)."""
-        self._loop.call_soon_threadsafe(_give, answers)
+        with suppress(RuntimeError):  # the loop has ended, and its clients with it
+            self._loop.call_soon_threadsafe(_give, answers)
 
 
 def _give(answers: Answers) -> None:

@@ -88,9 +88,10 @@ class Endpoint:
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
         if len(request.path) + len(request.query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
+        if request.method == "HEAD":
+            return answers.head_answer(is_script=is_script or (is_seg and _asks_for_script(request.query)))
         if request.method != "GET":
-            is_head = request.method == "HEAD"
-            return answers.head_answer(is_script=is_script) if is_head else answers.NOT_ALLOWED
+            return answers.NOT_ALLOWED
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
 
@@ -162,6 +163,10 @@ class Endpoint:
 
 
 NOTHING = Decided([], [], {})
+
+
+def _asks_for_script(query: str) -> bool:
+    return parsing.read(query)[0].get("t") == "1"
 
 
 def _pixel_key(path: str) -> str:

@@ -10,7 +10,7 @@ from segments.membership import Change
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One action that is not done. `segment` is the number or code as the tag wrote it."""
+    """One action that is not done. `segment` is its code; of an unknown one what the tag wrote, cut."""
 
     do: str
     segment: str

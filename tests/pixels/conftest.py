@@ -1,6 +1,7 @@
 """Both doors, each started once for all the tests that knock."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from django.test import override_settings
@@ -28,3 +29,17 @@ def django_views(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
 def door(request: pytest.FixtureRequest, transactional_db: None) -> DoorUnderTest:
     """Each test that asks for this runs against both doors, and all of it must hold for both."""
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def restarted(transactional_db: None, django_views: DjangoDoor) -> Iterator[Callable[..., DjangoDoor]]:
+    """Start the Django door anew with other settings, and once more without them."""
+    with ExitStack() as changes:
+
+        def restart(**changed: object) -> DjangoDoor:
+            changes.enter_context(override_settings(**changed))
+            views.stop_intake()
+            return DjangoDoor()
+
+        yield restart
+    views.stop_intake()

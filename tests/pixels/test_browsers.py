@@ -1,16 +1,12 @@
 """The browser id on its way through the doors: minted, kept, replaced, checked."""
 
 import time
-from contextlib import ExitStack
 
 import pytest
-from django.test import override_settings
 
-from pixels import views
 from pixels.cookie import Signer, stored_id
 from pixels.intake import cookies_of_installation
 from pixels.reasons import Note
-from tests.pixels.doors import DjangoDoor
 from tests.pixels.shop import Shop, counted
 
 TODAY = int(time.time()) // 86400
@@ -172,20 +168,6 @@ def test_a_first_party_host_knows_its_advertiser_alone(door):
 
 
 # --- Settings of an installation ------------------------------------------------------------------
-
-
-@pytest.fixture
-def restarted(transactional_db, django_views):
-    """Start the Django door anew with other settings, and once more without them."""
-    with ExitStack() as changes:
-
-        def restart(**changed) -> DjangoDoor:
-            changes.enter_context(override_settings(**changed))
-            views.stop_intake()
-            return DjangoDoor()
-
-        yield restart
-    views.stop_intake()
 
 
 def test_unpartitioned_if_set_so(restarted):

@@ -337,6 +337,9 @@ def test_head_is_no_fire(shop):
     assert (reply.status, reply.body) == (200, b"")
     assert reply.header("content-type") == "image/gif"
     assert reply.header("set-cookie") is None
+    for script in (f"/seg?add={shop.cart.pk}&t=1", f"/p/{shop.pixel.public_key}.js"):
+        reply = shop.door.get(script, method="HEAD")
+        assert reply.header("content-type") == "application/javascript; charset=utf-8"
     assert shop.fires() == 0
     assert counted() == 0
 

@@ -1,0 +1,60 @@
+"""An endpoint that knows one advertiser, without a database."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+from pixels.catalogue import Hosts, KnownAdvertiser, KnownPixel, KnownSegment, Picture
+from pixels.cookie import Signer
+from pixels.endpoint import Cookies, Endpoint
+from pixels.parsing import Item
+from pixels.replay import Replay
+from pixels.steps import Limits
+
+SIGNER = Signer([("k1", "secret")])
+KEY = "7kQ2mB9xV4tL0aZs"
+
+
+def known_segment(number: int, code: str) -> KnownSegment:
+    return KnownSegment(
+        id=number,
+        advertiser_id=10,
+        code=code,
+        version=1,
+        is_pixel_kind=True,
+        is_active=True,
+        is_deleted=False,
+        modes={"add": "domains", "remove": "domains"},
+        hosts=Hosts(["shop.example", "*.shop.example"]),
+        are_domains_enforced=True,
+        lifetime=timedelta(days=30),
+        longest_lifetime_minutes=43200,
+        value_from=0,
+        value_to=None,
+        refire="restart",
+        re_add="replace",
+    )
+
+
+SEGMENTS = {number: known_segment(number, code) for number, code in ((12, "cart"), (13, "vip"))}
+PIXEL = KnownPixel(21, 10, is_paused=False, takes_value=True, takes_lifetime=True, items=(Item("add", "12"),))
+SHOP = KnownAdvertiser(
+    id=10,
+    id_key=b"key",
+    zone=ZoneInfo("UTC"),
+    is_cookie_check_on=False,
+    direct_pixel=PIXEL,
+    segments={segment.code: segment for segment in SEGMENTS.values()},
+)
+PICTURE = Picture(advertisers={10: SHOP}, segments=SEGMENTS, pixels={KEY: PIXEL}, first_party_hosts={"px": SHOP})
+ENDPOINT = Endpoint(
+    SimpleNamespace(picture=PICTURE, is_loaded=True),  # type: ignore[arg-type]
+    Cookies(SIGNER),
+    Limits(),
+    Replay("secret"),
+)
+
+
+class Sent(dict[str, str]):
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
