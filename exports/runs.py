@@ -44,7 +44,7 @@ def start_run(
     Raises `Refused` where the destination is not ready or a run of the export is under way.
     """
     if is_to_be_sent:
-        _refuse_unready(export.destination)
+        _refuse_unready(export)
     return _make(
         export,
         due_at=due_at or timezone.now(),
@@ -57,14 +57,14 @@ def start_run(
 def run_again(run: Run, *, started_by: str = "", cause: Run.Cause = Cause.PERSON) -> Run:
     """Start a new run for the same due time and names, with a new snapshot; raises `Refused`."""
     _refuse_open(run)
-    _refuse_unready(run.export.destination)
+    _refuse_unready(run.export)
     return _make(run.export, due_at=run.due_at, cause=cause, started_by=started_by, retry_of=run)
 
 
 def send_again(run: Run, *, started_by: str = "", cause: Run.Cause = Cause.PERSON) -> Run:
     """Start a new run that sends the same bytes once more; raises `Refused` when they are no longer kept."""
     _refuse_open(run)
-    _refuse_unready(run.export.destination)
+    _refuse_unready(run.export)
     files = [file for file in files_of(run) if file.kind == RunFile.Kind.PART]
     if not files or not are_kept(files):
         raise Refused("The files of this run are no longer kept. Run it again: that takes a new snapshot.")
@@ -148,7 +148,8 @@ def _refuse_open(run: Run) -> None:
         raise Refused("This run has not ended yet.")
 
 
-def _refuse_unready(destination: Destination) -> None:
+def _refuse_unready(export: Export) -> None:
+    destination = Destination.objects.get(pk=export.destination_id)
     if destination.state == Destination.State.READY:
         return
     if destination.state == Destination.State.PAUSED:
