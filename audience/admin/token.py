@@ -59,7 +59,7 @@ class TokenAdmin(RemovableAdmin):
     add_fields = ("name", "role", "may_see_people", "days")
     seen_fields = (
         *("name", "shown_prefix", "role", "may_see_people", "state"),
-        *("created_at", "created_by", "expires_at", "last_used_at", "revoked_at"),
+        *("created_at", "made_by", "expires_at", "last_used_at", "revoked_at"),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -105,6 +105,11 @@ class TokenAdmin(RemovableAdmin):
     @admin.display(description="Begins with")
     def shown_prefix(self, row: ApiToken) -> str:
         return format_html("<code>muster_{}…</code>", row.prefix)
+
+    @admin.display(description="Made by")
+    def made_by(self, row: ApiToken) -> str:
+        user = row.created_by
+        return (user.email or user.get_username()) if user else "somebody who has left"
 
     @admin.display(description="Role", ordering="role")
     def role_name(self, row: ApiToken) -> str:
