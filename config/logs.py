@@ -16,6 +16,8 @@ PERSONAL = [
     (re.compile(r"\b(?!127\.)(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\b"), r"\1.0"),
     (re.compile(r"\b(?:[0-9a-fA-F]{1,4}:){3,7}(?::?[0-9a-fA-F]{1,4})+\b"), "[address]"),
 ]
+# Three lines for each task of the clockwork, every two seconds; what fails is an error, and stays.
+CHATTY = ("celery.beat", "celery.app.trace", "celery.worker.strategy")
 DATABASE_DETAIL = re.compile(r"^\s*(DETAIL|CONTEXT):.*$", re.MULTILINE)
 
 
@@ -75,6 +77,11 @@ def configuration(level: str) -> dict[str, Any]:
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
             "django.security.DisallowedHost": {"propagate": False},  # every scanner of the internet
+            # A line or three for each task of the clockwork, every two seconds.
+            **{
+                name: {"level": logging.WARNING}
+                for name in ("celery.beat", "celery.app.trace", "celery.worker.strategy")
+            },
             "asyncssh": {"level": logging.WARNING},  # names hosts and users at INFO
         },
     }

@@ -73,7 +73,7 @@ def test_the_first_start_prints_addresses_and_the_operators_password_once(muster
 def test_it_is_ready(muster):
     assert status(f"{muster.admin_url}/health/ready") == 200
     assert status(f"{muster.admin_url}/admin/login/") == 200
-    assert {"web", "worker", "exporter", "beat"} <= set(programs(muster))
+    assert {"web", "door", "worker", "exporter", "beat"} <= set(programs(muster))
 
 
 def test_static_files_have_names_for_ever(muster):
@@ -83,7 +83,7 @@ def test_static_files_have_names_for_ever(muster):
     assert "immutable" in answer.headers["Cache-Control"]
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "door", "worker", "beat"])
 def test_a_program_that_dies_starts_again_and_leaves_no_child(muster, name):
     until(lambda: name in programs(muster), f"{name} runs")
     before = programs(muster)[name]
@@ -101,6 +101,20 @@ def test_a_postgresql_that_dies_starts_again(muster):
     os.kill(programs(muster)["postgres"], signal.SIGKILL)
     until(lambda: status(f"{muster.admin_url}/health/ready") == 200, "ready again")
     assert operators(muster) == [("operator",)]
+    before = sent(muster)
+    until(lambda: sent(muster) > before, "beat sends again")
+    until(lambda: waiting(muster) == 0, "the worker takes again")
+
+
+def sent(muster: LiveMuster) -> int:
+    """Return the number of the last task that beat has sent."""
+    with muster.connect() as connection:
+        return connection.execute("SELECT last_value FROM pgmq.q_celery_msg_id_seq").fetchone()[0]
+
+
+def waiting(muster: LiveMuster) -> int:
+    with muster.connect() as connection:
+        return connection.execute("SELECT count(*) FROM pgmq.q_celery").fetchone()[0]
 
 
 def test_a_second_one_says_whom_to_blame(muster):
