@@ -111,9 +111,10 @@ def _unique_keys(model: type[Model]) -> Iterator[tuple[str, ...]]:
 
 def _names_in(expressions: Sequence[Any]) -> Iterator[str]:
     for expression in expressions:
-        for part in expression.flatten():
-            if isinstance(part, F):
-                yield part.name  # type: ignore[attr-defined]
+        if isinstance(expression, F):
+            yield expression.name
+        else:
+            yield from _names_in(expression.get_source_expressions())
 
 
 def _has_advertiser(model: type[Model]) -> bool:
