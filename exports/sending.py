@@ -114,9 +114,12 @@ class Delivery:
         self._lease.progress.bytes_sent = self._sent_before
 
     def _choose_name(self, file: RunFile) -> None:
-        used = {other.name.lower() for other in self._files if other.name}
-        name = free_name(self._connection, self._own, file.wanted_name, self._plan.name_taken, used)
+        name = self._free_name(file)
         self._note(file, name=name, part_name=free_part_name(self._connection, self._own, name))
+
+    def _free_name(self, file: RunFile) -> str:
+        used = {other.name.lower() for other in self._files if other.name and other is not file}
+        return free_name(self._connection, self._own, file.wanted_name, self._plan.name_taken, used)
 
     def _offset(self, file: RunFile) -> int:
         """Return from where an upload goes on: what is there and was acknowledged, if its end is as it should be."""
@@ -164,8 +167,7 @@ class Delivery:
         if self._own.wrote(file.name, self._connection.size(file.name)):
             self._connection.replace(file.part_name, file.name)
             return
-        used = {other.name.lower() for other in self._files if other.name}
-        name = free_name(self._connection, self._own, file.wanted_name, self._plan.name_taken, used)
+        name = self._free_name(file)
         self._note(file, name=name)
         try:
             self._connection.publish(file.part_name, name)

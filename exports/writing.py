@@ -26,6 +26,7 @@ from exports.reasons import DeliveryError
 from exports.rows import Head, Snapshot, snapshot
 
 FOLDER_MODE = 0o700
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Skipped(Exception):
@@ -63,7 +64,7 @@ def write_files(run: Run, lease: Lease) -> None:
         _record(run, lease, written)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _DISK_IS_FULL:
             raise DeliveryError("local_disk_full") from error
         raise
     except BaseException:

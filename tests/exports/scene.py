@@ -18,9 +18,11 @@ from urllib.parse import quote
 import asyncssh
 from django.conf import settings
 from django.db import connection
+from psycopg.conninfo import conninfo_to_dict
 
 from audience.models import Advertiser
 from audience.tenancy import acting_for
+from config.environment import conninfo
 from exports import runs, vault
 from exports.destinations import host_keys
 from exports.models import Destination, Export, ExportColumn, ExportSegment, HostKey, Run
@@ -216,9 +218,7 @@ def worker_environment() -> dict[str, str]:
 
 
 def database_url() -> str:
-    database = connection.settings_dict
-    host, port = str(database["HOST"]), str(database["PORT"] or "")
-    login = f"{quote(database['USER'], safe='')}:{quote(database['PASSWORD'] or '', safe='')}"
-    if host.startswith("/"):
-        return f"postgresql://{login}@/{database['NAME']}?host={quote(host, safe='')}&port={port}"
-    return f"postgresql://{login}@{host}:{port or 5432}/{database['NAME']}"
+    to = conninfo_to_dict(conninfo(connection.settings_dict))
+    login = f"{quote(str(to.get('user', '')), safe='')}:{quote(str(to.get('password', '')), safe='')}"
+    where = f"host={quote(str(to.get('host', '')), safe='')}&port={to.get('port', 5432)}"
+    return f"postgresql://{login}@/{to['dbname']}?{where}"
