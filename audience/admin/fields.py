@@ -13,6 +13,9 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
+from audience.models import HostListField
+
+_HOST = HostListField().base_field
 UNITS = ((1, "minutes"), (60, "hours"), (24 * 60, "days"))
 MOST_HOSTS = 200
 
@@ -78,8 +81,8 @@ class HostLinesField(forms.CharField):
     """A list of hosts, one a line; an address that was pasted is cut to its host."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.pop("max_length", None)
-        self._host = kwargs.pop("base_field")
+        for name in ("base_field", "max_length"):
+            kwargs.pop(name, None)
         attrs = {"rows": 3, "placeholder": "shop.example\n*.shop.example", "spellcheck": "false"}
         kwargs["widget"] = UnfoldAdminTextareaWidget(attrs)
         super().__init__(**kwargs)
@@ -99,7 +102,7 @@ class HostLinesField(forms.CharField):
     def run_validators(self, value: Iterable[str]) -> None:
         for host in value:
             try:
-                self._host.clean(host)
+                _HOST.run_validators(host)
             except ValidationError as error:
                 raise ValidationError(f"“{host}”: {error.messages[0]}") from error
 
