@@ -98,20 +98,25 @@ class Delivery:
 
     def _upload(self, file: RunFile, *, is_read_back: bool = False) -> None:
         if file.state != State.WRITTEN:
-            self._sent_before += file.bytes
+            self._count_sent(file, file.bytes, is_whole=True)
             return
         if not file.name:
             self._choose_name(file)
         self._lease.check()
         for acknowledged in self._connection.upload(local_path(file), file.part_name, offset=self._offset(file)):
             crash_point("export.part")
-            self._lease.progress.bytes_sent = self._sent_before + acknowledged
+            self._count_sent(file, acknowledged)
             self._note(file, acknowledged_bytes=acknowledged)
             self._lease.check()
         self._check_upload(file, is_read_back=is_read_back)
         self._note(file, state=State.UPLOADED)
-        self._sent_before += file.bytes
-        self._lease.progress.bytes_sent = self._sent_before
+        self._count_sent(file, file.bytes, is_whole=True)
+
+    def _count_sent(self, file: RunFile, acknowledged: int, *, is_whole: bool = False) -> None:
+        """Progress counts the rows' files alone: of those the total is known beforehand."""
+        if file.kind == RunFile.Kind.PART:
+            self._lease.progress.bytes_sent = self._sent_before + acknowledged
+            self._sent_before += acknowledged if is_whole else 0
 
     def _choose_name(self, file: RunFile) -> None:
         name = self._free_name(file)
