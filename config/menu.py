@@ -10,11 +10,16 @@ from audience.teams import seat_at
 
 
 class Entry(NamedTuple):
-    """One line of the menu: a model's list, as `app_label.model_name`."""
+    """One line of the menu: a model's list, as `app_label.model_name`, or another page of the model by its name."""
 
     title: str
     icon: str
     model: str
+    page: str = "changelist"
+
+    @property
+    def link(self) -> str:
+        return reverse(f"admin:{self.model.replace('.', '_')}_{self.page}")
 
 
 class Group(NamedTuple):
@@ -41,6 +46,7 @@ MENU = (
             Entry("Destinations", "dns", "exports.destination"),
         ),
     ),
+    Group("Reports", (Entry("Segment loads", "bar_chart", "segments.segment", "loads"),)),
     Group(
         "Settings",
         (
@@ -63,12 +69,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _items(group: Group, request: HttpRequest) -> list[dict[str, Any]]:
     pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
-    items = []
+    # The theme would mark a model's list on all addresses below it; some have a line of their own.
+    own_pages = {entry.link for one in MENU for entry in one.entries if entry.page != "changelist"}
+    items: list[dict[str, Any]] = []
     for entry in group.entries:
         page = pages.get(entry.model)
         if page is not None and page.has_view_permission(request):
-            link = reverse(f"admin:{entry.model.replace('.', '_')}_changelist")
-            items.append({"title": entry.title, "icon": entry.icon, "link": link})
+            is_here = {"active": entry.link == request.path} if request.path in own_pages else {}
+            items.append({"title": entry.title, "icon": entry.icon, "link": entry.link, **is_here})
     return items
 
 

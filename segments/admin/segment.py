@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -20,7 +20,7 @@ from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
-from segments.admin import neighbours
+from segments.admin import neighbours, reports
 from segments.admin.forms import SegmentForm
 from segments.admin.trends import trends
 from segments.deletion import delete_segment
@@ -119,6 +119,13 @@ class SegmentAdmin(RemovableAdmin):
 
     def all_pages(self) -> list[ObjectPage]:
         return [*self.pages, *neighbours.pages]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.loads)
+        return [path("loads/", view, name="segments_segment_loads"), *super().get_urls()]
+
+    def loads(self, request: HttpRequest) -> HttpResponse:
+        return reports.loads(self, request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
         return super().get_queryset(request).select_related("advertiser")
