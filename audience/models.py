@@ -96,7 +96,8 @@ class TeamMembership(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "advertiser"], name="one_role_for_a_user")]
 
     def __str__(self) -> str:
-        return f"{self.user} · {self.get_role_display().split(':')[0]}"
+        # By the address that the team knows, not by a name that another team may have given.
+        return f"{self.user.email or self.user.get_username()} · {self.get_role_display().split(':')[0]}"
 
 
 class ApiToken(TenantModel):

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ LONGEST_LIFE = timedelta(days=365)
 LIVE_TOKENS_PER_ADVERTISER = 20
 _BEGINNING = "muster_"
 _PREFIX_LENGTH = 12
+_FORM = re.compile(_BEGINNING + r"[A-Za-z0-9_-]{43}")
 # A token's last use is kept to the minute: a row version for each call would cost more than the call.
 _USE_PRECISION = timedelta(minutes=1)
 
@@ -49,6 +51,8 @@ def verify_token(plain: str, at: datetime | None = None) -> ApiToken | None:
     It looks through all advertisers, because the token is what says for whom the caller acts.
     """
     now = at or timezone.now()
+    if not _FORM.fullmatch(plain):
+        return None
     row = ApiToken.all_advertisers.filter(prefix=_prefix(plain)).select_related("advertiser").first()
     if row is None or not hmac.compare_digest(row.digest, _digest(plain)):
         return None

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -42,8 +43,9 @@ class TeamForm(TenantForm):
         is_member = team.filter(user__email__iexact=address) | team.filter(user__username__iexact=address)
         if is_member.exists():
             raise ValidationError("This person is in the team already.")
-        if "@" not in address and not User.objects.filter(username=address, email="").exists():
-            raise ValidationError("Write an e-mail address.")
+        # Somebody without an e-mail address, the operator for example, is named by the user name.
+        if not User.objects.filter(username=address, email="").exists():
+            validate_email(address)
         return address
 
     def clean(self) -> dict[str, Any]:
