@@ -1,1 +1,6 @@
-"""Exports in the admin: destinations, exports and runs. (Being written: the pages are another person's work now.)"""
+"""The exports' pages in the admin: destinations, exports and runs."""
+
+from exports.admin import segments
+from exports.admin.run import RunAdmin
+
+__all__ = ["RunAdmin", "segments"]
