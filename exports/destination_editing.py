@@ -18,6 +18,7 @@ from exports.readiness import take_over_test
 from exports.reasons import DeliveryError, Refused
 
 Secret = DestinationSecret.Kind
+_SERVER_FIELDS = ("host", "port", "username")
 _ADDRESS_FIELDS = ("kind", "root", "host", "port", "username", "login", "path")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -30,7 +31,10 @@ def check_destination(destination: Destination) -> None:
 
 
 def check_secrets(secrets: Mapping[str, str]) -> None:
-    """Refuse a private key that cannot be opened with its passphrase, before anything is stored or connected."""
+    """Refuse a private key that cannot be opened with its passphrase, before anything is stored or connected.
+
+    Raises `ValidationError` at `private_key`.
+    """
     if secrets.get(Secret.PRIVATE_KEY):
         try:
             login_keys.check(secrets[Secret.PRIVATE_KEY], secrets.get(Secret.PASSPHRASE))
@@ -38,9 +42,27 @@ def check_secrets(secrets: Mapping[str, str]) -> None:
             raise ValidationError({Secret.PRIVATE_KEY.value: str(error)}) from error
 
 
+def stored_secrets(destination: Destination) -> dict[str, str]:
+    """Return the stored secrets that may be used with the address as it stands in a form, saved or not.
+
+    A password belongs to the server and user it was entered for. With another host, port or user it must be entered
+    again, or whoever may edit a destination could have it sent to a server of their own.
+    """
+    if destination.pk is None:
+        return {}
+    kinds = [kind for kind in Secret if kind != Secret.PASSWORD or not _is_of_another_server(destination)]
+    opened = {kind.value: vault.secret_of(destination, kind) for kind in kinds}
+    return {kind: secret for kind, secret in opened.items() if secret}
+
+
 def save_destination(destination: Destination, *, secrets: Mapping[str, str], saved_by: str) -> None:
-    """Save a destination with the secrets that were entered; those left empty stay as they are."""
+    """Save a destination with the secrets that were entered; those left empty stay as they are.
+
+    The password of another server is forgotten, see `stored_secrets`.
+    """
     with transaction.atomic():
+        if destination.pk and _is_of_another_server(destination) and not secrets.get(Secret.PASSWORD):
+            vault.drop_secret(destination, Secret.PASSWORD)
         is_moved = _is_moved(destination) or any(secrets.values())
         destination.save()
         _keep_secrets(destination, secrets, saved_by)
@@ -82,6 +104,11 @@ def _sftp_errors(destination: Destination) -> dict[str, str]:
     if _NOT_PRINTABLE.search(destination.path) or ".." in destination.path.split("/"):
         errors["path"] = "Write a folder on the server, for example inbound/segments."
     return errors
+
+
+def _is_of_another_server(destination: Destination) -> bool:
+    before = Destination.objects.filter(pk=destination.pk).values(*_SERVER_FIELDS).first()
+    return bool(before != {name: getattr(destination, name) for name in _SERVER_FIELDS})
 
 
 def _is_moved(destination: Destination) -> bool:

@@ -5,8 +5,8 @@ before on the form.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, astuple
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 
 from django.utils import timezone
@@ -31,21 +31,46 @@ def try_settings(settings: Settings, *, tested_by: str) -> Iterator[StepResult]:
     for result in run_test(settings):
         results.append(result)
         yield result
-    _keep(settings, results, tested_by)
+    record_test(settings, results, tested_by=tested_by)
 
 
 def try_destination(destination: Destination, *, tested_by: str) -> Iterator[StepResult]:
-    """Test a saved destination; passed, it is ready. Raises `DeliveryError` where its secrets cannot be opened."""
-    yield from try_settings(settings_of(destination), tested_by=tested_by)
-    take_over_test(destination)
+    """Test a saved destination, yield each step as it ends; passed, it is ready.
+
+    Raises `DeliveryError` where its secrets cannot be opened.
+    """
+    settings, results = settings_of(destination), []
+    for result in run_test(settings):
+        results.append(result)
+        yield result
+    record_test(settings, results, tested_by=tested_by, destination=destination)
+
+
+def record_test(
+    settings: Settings, results: Sequence[StepResult], *, tested_by: str, destination: Destination | None = None
+) -> bool:
+    """Keep the result of a test of settings that need not be saved; return whether it was passed.
+
+    A saved destination with these very settings is ready then. A failed test takes nothing away: what it failed of
+    may be over by the next run.
+    """
+    steps = [asdict(result) for result in results]
+    digest = _digest(settings)
+    test = ConnectionTest.objects.create(
+        settings_digest=digest, is_passed=is_passed(results), steps=steps, tested_by=tested_by
+    )
+    if destination is not None and _digest_of(destination) == digest:
+        if test.is_passed:
+            take_over_test(destination)
+        else:
+            destination.test_steps, destination.tested_at = steps, test.tested_at
+            destination.save(update_fields=["test_steps", "tested_at"])
+    return test.is_passed
 
 
 def take_over_test(destination: Destination) -> None:
     """Set the state by the last test of exactly these settings, which may have been made before they were saved."""
-    try:
-        digest = _digest(settings_of(destination))
-    except DeliveryError:
-        digest = ""
+    digest = _digest_of(destination)
     recent = ConnectionTest.objects.filter(settings_digest=digest, tested_at__gt=timezone.now() - COUNTS_FOR)
     test = recent.order_by("-tested_at").first()
     is_ready = test is not None and test.is_passed and _has_trust(destination)
@@ -82,14 +107,14 @@ def _has_trust(destination: Destination) -> bool:
     return destination.kind != Destination.Kind.SFTP or bool(host_keys.pinned_keys(destination))
 
 
-def _keep(settings: Settings, results: list[StepResult], tested_by: str) -> None:
-    ConnectionTest.objects.create(
-        settings_digest=_digest(settings),
-        is_passed=is_passed(results),
-        steps=[asdict(result) for result in results],
-        tested_by=tested_by,
-    )
+def _digest_of(destination: Destination) -> str:
+    try:
+        return _digest(settings_of(destination))
+    except DeliveryError:
+        return ""
 
 
 def _digest(settings: Settings) -> str:
-    return vault.keyed_digest(json.dumps([type(settings).__name__, *astuple(settings)]))
+    text = {**asdict(settings), "confirmed_on": ""}
+    text["trusted_keys"] = sorted(text.get("trusted_keys", ()))
+    return vault.keyed_digest(json.dumps([type(settings).__name__, text], sort_keys=True))

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ def steps_of(settings: Settings) -> tuple[str, ...]:
     return _FOLDER_STEPS if isinstance(settings, FolderSettings) else tuple(STEPS)
 
 
-def is_passed(results: list[StepResult]) -> bool:
+def is_passed(results: Sequence[StepResult]) -> bool:
     """Say whether a test leaves nothing that would stop an export."""
     return all(result.outcome in ("ok", "warning") for result in results)
 

@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 
 from audience.tenancy import acting_for
 from exports import readiness, vault
-from exports.destination_editing import check_secrets, make_login_key, save_destination
+from exports.destination_editing import check_secrets, make_login_key, save_destination, stored_secrets
 from exports.destinations import host_keys
 from exports.destinations.connection import STEPS, SftpSettings
 from exports.destinations.connection_test import StepResult, run_test
@@ -105,9 +105,25 @@ class TestConnectionTest:
     def test_a_test_of_the_unsaved_form_counts_for_what_is_saved(self, scene: Scene, sshd: Sshd) -> None:
         destination = scene.sftp_destination(sshd, state="draft")
         with acting_for(scene.advertiser.pk):
-            list(readiness.try_settings(settings_of(destination), tested_by="Ana"))
+            tested = settings_of(destination)
+            assert readiness.record_test(tested, list(run_test(tested)), tested_by="Ana")
+            assert destination.state == "draft"
             readiness.take_over_test(destination)
         assert destination.state == "ready"
+
+
+def test_a_password_stays_with_the_server_it_was_entered_for(scene: Scene) -> None:
+    """Or whoever may edit a destination could have it sent to a server of their own."""
+    destination = scene._destination(kind="sftp", host="sftp.example.com", username="ana")
+    with acting_for(scene.advertiser.pk):
+        vault.keep_secret(destination, "password", "secret", set_by="Ana")
+        assert stored_secrets(destination) == {"password": "secret"}
+        for name, value in (("host", "evil.example"), ("port", 2222), ("username", "eve")):
+            changed = Destination.objects.get()
+            setattr(changed, name, value)
+            assert stored_secrets(changed) == {}
+        save_destination(changed, secrets={}, saved_by="Eve")
+        assert vault.secret_of(changed, "password") is None
 
 
 class TestHostKeys:
