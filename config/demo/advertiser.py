@@ -1,38 +1,50 @@
 """The demo advertiser: its rows, from the tables of `config.demo.tags`, and its exports."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import transaction
 
 from audience.models import Advertiser
 from audience.tenancy import acting_for
 from config.demo import tags
+from exports.models import Export
 from pixels.models import Pixel, PixelAction
 from segments.models import Segment
 
 
-def taken_names(name: str) -> list[str]:
-    """Return the names of the demo advertisers made under a name: "Demo shop", "Demo shop 2"."""
-    names = Advertiser.objects.filter(name__startswith=name).order_by("pk").values_list("name", flat=True)
-    return [taken for taken in names if taken.removeprefix(name).strip().isdigit() or taken == name]
+def made_as(name: str) -> list[Advertiser]:
+    """Return the demo advertisers made under a name, the latest last: "Demo shop", "Demo shop 2"."""
+    made = Advertiser.objects.filter(name__regex=rf"^{name}( \d+)?$")
+    return sorted(made, key=lambda advertiser: _number(advertiser, name))
 
 
 def free_name(name: str) -> str:
     """Return the name, with the next number behind it where it is taken."""
-    numbers = [int(taken.removeprefix(name).strip() or 1) for taken in taken_names(name)]
-    return f"{name} {max(numbers) + 1}" if numbers else name
+    made = made_as(name)
+    return f"{name} {_number(made[-1], name) + 1}" if made else name
 
 
-def make_advertiser(name: str, *, time_zone: str, host: str, pixels: Collection[str]) -> Advertiser:
-    """Make an advertiser with these pixels and the segments that they add to, all at once."""
+def _number(advertiser: Advertiser, name: str) -> int:
+    return int(advertiser.name.removeprefix(name) or 1)
+
+
+def is_played(advertiser: Advertiser) -> bool:
+    """Say whether its demo came to its end: its exports are made last."""
+    with acting_for(advertiser.pk):
+        return Export.objects.exists()
+
+
+def make_advertiser(name: str, *, time_zone: str, host: str, pixels: Collection[str], since: datetime) -> Advertiser:
+    """Make an advertiser with these pixels and the segments that they add to, all at once, as if made then."""
     with transaction.atomic():
         advertiser = Advertiser.objects.create(name=name, time_zone=time_zone, domains=_domains(host))
         with acting_for(advertiser.pk):
             known = [pixel for pixel in tags.PIXELS if pixel.name in pixels]
             codes = {code for pixel in known for code in pixel.adds}
-            segments = {one.code: _make_segment(one) for one in tags.SEGMENTS if one.code in codes}
+            segments = {one.code: _make_segment(one, since) for one in tags.SEGMENTS if one.code in codes}
             for pixel in known:
-                _make_pixel(pixel, segments)
+                _make_pixel(pixel, segments, since)
     return advertiser
 
 
@@ -41,7 +53,7 @@ def _domains(host: str) -> list[str]:
     return [site, f"*.{site}"]
 
 
-def _make_segment(one: tags.DemoSegment) -> Segment:
+def _make_segment(one: tags.DemoSegment, since: datetime) -> Segment:
     segment = Segment(
         name=one.name,
         code=one.code,
@@ -50,15 +62,16 @@ def _make_segment(one: tags.DemoSegment) -> Segment:
         re_add=one.re_add,
         refire=one.refire,
         are_domains_enforced=True,
+        created_at=since,
     )
     segment.full_clean()
     segment.save()
     return segment
 
 
-def _make_pixel(one: tags.DemoPixel, segments: dict[str, Segment]) -> None:
+def _make_pixel(one: tags.DemoPixel, segments: dict[str, Segment], since: datetime) -> None:
     source = Pixel.ValueSource.PAGE if one.takes_value else Pixel.ValueSource.NONE
-    pixel = Pixel.objects.create(name=one.name, value_source=source)
+    pixel = Pixel.objects.create(name=one.name, value_source=source, created_at=since)
     for do, codes in ((PixelAction.Do.ADD, one.adds), (PixelAction.Do.REMOVE, one.removes)):
         for code in codes:
             if code in segments:

@@ -127,8 +127,8 @@ class Lane:
             request = self.stage.request(fire, self.jar.get(fire.visitor))
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.connection.ask(request)
-        except (OSError, EOFError, TimeoutError):
-            self.close()
+        except (OSError, EOFError, TimeoutError, ValueError, LookupError, asyncio.LimitOverrunError):
+            self.close()  # the door is away, or it is no door
             return None
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class Connection:
         return cls(*await asyncio.open_connection(address.hostname, port, ssl=context))
 
     async def ask(self, request: bytes) -> Reply:
-        """Send a request and read its answer. Raises OSError or EOFError where the connection breaks."""
+        """Send a request and read its answer. Raises various errors where it breaks, or is no HTTP."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")

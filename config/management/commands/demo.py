@@ -47,8 +47,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = RETAILER if options["retail"] else SHOP
-        if (taken := rows.taken_names(name)) and not options["again"]:
-            self.stdout.write(f"{taken[-1]} is there already; nothing was changed. --again makes another one.")
+        if (made := rows.made_as(name)) and not options["again"]:
+            state = "is there already" if rows.is_played(made[-1]) else "is there, and was not played to its end"
+            self._say(f"{made[-1]} {state}; nothing was changed. --again makes another one.")
             return
         refuse_without_door()
         story = self._story(options)
@@ -57,6 +58,7 @@ class Command(BaseCommand):
             time_zone=story.time_zone,
             host=story.host,
             pixels={fire.pixel for fire in story.fires},
+            since=story.fires[0].at,
         )
         with acting_for(advertiser.pk):
             self._play(advertiser, story)
@@ -86,10 +88,11 @@ class Command(BaseCommand):
         with sweeper.paused(), Progress(self, advertiser.name, len(story.fires)) as progress:
             try:
                 play(story.fires, stage, progress.step)
-            except PlayStopped as stopped:
-                raise CommandError(f"{stopped} {advertiser.name} is half filled; --again starts over.") from stopped
+            except (PlayStopped, KeyboardInterrupt) as stopped:
+                why = str(stopped) or "Stopped."
+                raise CommandError(f"{why} {advertiser.name} is half filled; --again starts over.") from stopped
             sweeper.sweep()
-        self._say(f"{len(story.fires):,} fires in {time.monotonic() - began:.0f} s.")
+        self._say(f"{advertiser.name}: {len(story.fires):,} fires in {time.monotonic() - began:.0f} s.")
 
     def _show_sizes(self) -> None:
         segments = list(Segment.objects.all())
