@@ -1,6 +1,6 @@
 """The exports' pages in the admin: destinations, exports and runs."""
 
-from exports.admin import segments
+from exports.admin.destination import DestinationAdmin
 from exports.admin.run import RunAdmin
 
-__all__ = ["RunAdmin", "segments"]
+__all__ = ["DestinationAdmin", "RunAdmin"]
