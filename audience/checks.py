@@ -112,7 +112,7 @@ def _unique_keys(model: type[Model]) -> Iterator[tuple[str, ...]]:
 def _names_in(expressions: Sequence[Any]) -> Iterator[str]:
     for expression in expressions:
         if isinstance(expression, F):
-            yield expression.name
+            yield expression.name  # type: ignore[attr-defined]
         else:
             yield from _names_in(expression.get_source_expressions())
 
@@ -124,16 +124,17 @@ def _has_advertiser(model: type[Model]) -> bool:
 
 def _missing_keys(model: type[TenantModel]) -> Iterator[CheckMessage]:
     for field in model._meta.local_fields:
-        if not isinstance(field, ForeignKey) or not issubclass(field.related_model, TenantModel):
+        target = field.related_model if isinstance(field, ForeignKey) else None
+        if not isinstance(target, type) or not issubclass(target, TenantModel):
             continue
         if (model._meta.label, field.name) in WITHOUT_KEY:
             continue
-        if key_name(model._meta.db_table, field.column) not in _sql_of_migrations(model._meta.app_config):
+        if key_name(model._meta.db_table, str(field.column)) not in _sql_of_migrations(model._meta.app_label):
             yield _error(2, f"{model._meta.label}.{field.name} lacks its composite_key in the migrations.", model)
 
 
-def _sql_of_migrations(app: AppConfig) -> str:
-    package = import_module(f"{app.name}.migrations")
+def _sql_of_migrations(label: str) -> str:
+    package = import_module(f"{apps.get_app_config(label).name}.migrations")
     statements: list[str] = []
     for module in iter_modules(package.__path__):
         migration = getattr(import_module(f"{package.__name__}.{module.name}"), "Migration", None)

@@ -3,8 +3,8 @@
 A known and an unknown address get the same answer on the page, so that nobody learns from it who has an account.
 """
 
-from django.contrib.auth.forms import default_token_generator
 from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
 from django.db import transaction
 from django.http import HttpRequest

@@ -42,7 +42,7 @@ class AdvertiserAdmin(TenantAdmin):
         if _is_operator(request):
             return Advertiser.objects.all()
         seat = seat_at(request)
-        return Advertiser.objects.filter(pk=seat.advertiser.pk if seat else None)
+        return Advertiser.objects.filter(pk=seat.advertiser.pk) if seat else Advertiser.objects.none()
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_operator(request) or (super().has_view_permission(request) and _is_own(request, obj))

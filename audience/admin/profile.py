@@ -44,7 +44,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> 
     """Show a person's identifiers and what the other rooms know; note down who looked."""
     LogEntry.objects.log_actions(
         user_id=request.user.pk or 0,
-        queryset=[profile],  # type: ignore[arg-type]
+        queryset=[profile],
         action_flag=CHANGE,
         change_message="Looked at.",
     )

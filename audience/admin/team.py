@@ -1,6 +1,6 @@
 """The page of the team: who works for the advertiser, and in which role."""
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -88,7 +88,7 @@ class TeamAdmin(TenantAdmin):
 
     @admin.display(description="Teammate", ordering="user__email")
     def teammate(self, row: TeamMembership) -> str:
-        return sign_of(cast("User", row.user))
+        return sign_of(row.user)
 
     @admin.display(description="People")
     def people(self, row: TeamMembership) -> str:
