@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from audience.models import Identifier
+from audience.tenancy import acting_for
 from exports.models import Run
+from exports.preview import preview_of
 from tests.exports.scene import CUSTOMER, EMAIL, YESTERDAY, Scene, check_set, members_by_sql, names, read_csv
 from tests.factories import make_member, make_profile
 
@@ -224,6 +226,16 @@ class TestForms:
         first, second = (path.read_bytes() for path in sorted(scene.out.glob("*.gz")))
         assert first == second
         assert first[4:8] == b"\0\0\0\0"  # no time inside
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "windows-1252"])
+def test_a_preview_shows_what_the_file_will_have(scene: Scene, encoding: str) -> None:
+    columns = [EMAIL, {"source": "constant", "constant": 'a;"b"\n'}]
+    form = {"delimiter": ";", "encoding": encoding}
+    export = scene.export(scene.folder_destination(), scene.segment(members=30), columns=columns, **form)
+    with acting_for(scene.advertiser.pk):
+        shown = preview_of(export)
+    assert shown == rows_of(scene, scene.run(export), encoding=encoding, delimiter=";")[:21]
 
 
 class TestSplitting:
