@@ -28,6 +28,7 @@ CLOCKWORK = {
     "segments.tasks.merge_counts": 5,
     "pixels.tasks.merge_counts": 5,
     "exports.tasks.tick": 60,
+    "exports.tasks.drop_kept_files": 3600,
     "audience.tasks.make_partitions": 3600,
     "audience.tasks.drop_old_partitions": 3600,
     "pixels.tasks.forget_pages": 3600,

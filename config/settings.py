@@ -128,7 +128,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Where tasks wait: pgmq://muster is tables in our own database; redis://… in larger installations.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="pgmq://muster")
 CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL, DATABASES["default"])
-# Tasks that a worker does at once, in each of its two queues (short tasks, exports).
+# Short tasks that the worker does at once; exports have a worker of their own.
 MUSTER_WORKER_CONCURRENCY = env.int("MUSTER_WORKER_CONCURRENCY", default=2)
 CELERY_TASK_ROUTES = {
     # Long runs have slots of their own: they must not hold up the sweeper, nor the tick that starts them.

@@ -27,6 +27,7 @@ from config.supervisor import Group, Program, to_terminal
 OPERATOR = "operator"
 LOCK = 0x6D75_7374_7570  # "mustup": one machine at a time migrates
 LOOK_SECONDS = 0.2
+EXPORTS_AT_ONCE = 16
 
 
 class Command(BaseCommand):
@@ -158,7 +159,8 @@ def programs() -> list[Program]:
             ],
         ),
         Program("worker", [*worker("celery"), concurrency]),
-        Program("exporter", [*worker("exports"), concurrency]),
+        # Threads: a run mostly waits, and one at a destination that hangs must not hold up those of others.
+        Program("exporter", [*worker("exports"), "--pool=threads", f"--concurrency={EXPORTS_AT_ONCE}"]),
         Program(
             "beat", [*celery("beat"), "--scheduler=config.beat:StandbyScheduler", "--pidfile=", "--schedule=unused"]
         ),
