@@ -14,6 +14,7 @@ from segments.models import Segment
 # Of what a tag wrote, so much is shown to the marketer.
 LONGEST_NAME = 50
 LONGEST_SHOWN_VALUE = 20
+MOST_SHOWN = 100
 NO_TIME = timedelta(0)
 
 
@@ -136,6 +137,20 @@ def decide(
             one.note(Note.REMOVE_WINS)
         else:
             decided.changes.append(_change(one, at))
+    return decided
+
+
+def refuse_all(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, reason: Reason) -> Decided:
+    """Return the segments that a refused fire names: it stands in the live view of each of them.
+
+    Only segments that there are; nothing of the tag's own text.
+    """
+    decided = Decided([], [], {})
+    for item in items[:MOST_SHOWN]:
+        segment = find_segment(item, owner, picture)
+        if isinstance(segment, KnownSegment):
+            decided.refusals.append(Refusal(item.do, segment.code, reason))
+            decided.codes[segment.id] = segment.code
     return decided
 
 

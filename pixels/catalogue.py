@@ -263,6 +263,7 @@ class Catalogue:
         )
         self._loaded = threading.Event()
         self._ended = False
+        self._has_news = False
         self._ear, self._mouth = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
 
@@ -309,21 +310,37 @@ class Catalogue:
 
     def _follow(self) -> None:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.add_notify_handler(self._hear)
             # First listen, then read: what is committed in between is read, and announced once more.
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._ended:
+                self._has_news = False
                 self._take(load(connection))
-                connections[
-                    "default"
-                ].close()  # where a direct pixel was missing; this thread has no other use for it
+                connections["default"].close()  # opened where a direct pixel was missing; no other use for it here
                 self._sleep_until_news(connection)
+
+    def _hear(self, _: psycopg.Notify) -> None:
+        self._has_news = True
 
     def _sleep_until_news(self, connection: Connection) -> None:
         """Return when an edit was announced, when the safety net's time has come, or when the end is asked for."""
         deadline = time.monotonic() + RELOAD_SECONDS
-        # News that came while the picture was read stand in psycopg's backlog: look before every sleep.
-        while not self._ended and not list(connection.notifies(timeout=0)):
+        sockets = [connection.fileno(), self._ear.fileno()]
+        while not self._ended and not self._has_news and not _reads_news(connection):
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            select.select([connection.fileno(), self._ear.fileno()], [], [], left)
+            select.select(sockets, [], [], left)
+
+
+def _reads_news(connection: Connection) -> bool:
+    """Read what has come and say whether there was an announcement in it.
+
+    By libpq itself: an announcement that came with the last packet of a query stands in libpq's buffer, where
+    neither `select` nor psycopg's `notifies()` would find it before the next packet.
+    """
+    connection.pgconn.consume_input()
+    has_news = False
+    while connection.pgconn.notifies():
+        has_news = True
+    return has_news

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from audience.ids import uuid7
 from pixels import agents, answers, cookie, pages, parsing
-from pixels.actions import Decided, decide
+from pixels.actions import Decided, decide, refuse_all
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, KnownPixel, Picture
 from pixels.cookie import SECONDS_OF_A_DAY, Signer, Style
@@ -102,6 +102,7 @@ class Endpoint:
         if isinstance(verdict, Answer):
             return verdict
         fire = self._fire(fire_id, draft, verdict)
+        # A rejected fire gets a cookie like an applied one; a suppressed one (1.4) will get none.
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_seg and draft.values.get("t") == "1")
         return Pending(fire, answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie))
@@ -139,8 +140,10 @@ class Endpoint:
         told_path = values.get("pg", "") if is_kept else ""
         page = pages.page_of(headers.get("origin"), headers.get("referer"), told_path)
         decided = NOTHING
-        if reason is None and owner is not None:
+        if owner is not None and reason is None:
             decided = decide(draft.items, owner, draft.picture, page.host, draft.at, draft.notes)
+        elif owner is not None and reason is not None:
+            decided = refuse_all(draft.items, owner, draft.picture, reason)
         eid = _event_id(draft) if is_kept else None
         return Fire(
             id=fire_id,

@@ -141,7 +141,7 @@ class Steps:
         return Reason.TOO_MANY_SEGMENTS if len(draft.items) > self._limits.actions else None
 
     def drop_too_frequent(self, draft: Draft) -> Reason | None:
-        """Drop what one browser or network address sends too often. A browser without a cookie is new each time.
+        """Drop what one browser or network address sends too often. A browser that keeps no cookie is a new one.
 
         What is sent again comes as fast as it can, from one address.
         """

@@ -12,17 +12,29 @@ from tests.pixels.doors import DjangoDoor, DoorUnderTest, GranianDoor, granian_d
 
 
 @pytest.fixture(scope="session")
-def granian(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[GranianDoor]:
+def granian_process(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[GranianDoor]:
     with django_db_blocker.unblock(), granian_door() as door:
         yield door
 
 
 @pytest.fixture(scope="session")
-def django_views(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[DjangoDoor]:
+def django_process(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[DjangoDoor]:
     with django_db_blocker.unblock(), override_settings(MUSTER_DEV_HTTP_COOKIE=False, ALLOWED_HOSTS=["*"]):
         views.stop_intake()
         yield DjangoDoor()
         views.stop_intake()
+
+
+@pytest.fixture
+def granian(transactional_db: None, granian_process: GranianDoor) -> GranianDoor:
+    granian_process.warm_up()
+    return granian_process
+
+
+@pytest.fixture
+def django_views(transactional_db: None, django_process: DjangoDoor) -> DjangoDoor:
+    django_process.warm_up()
+    return django_process
 
 
 @pytest.fixture(params=["granian", "django_views"])

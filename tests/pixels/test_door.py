@@ -119,6 +119,17 @@ def test_what_stands_in_the_live_view(shop):
     assert reply.header("muster-fire") == crockford(fire.id)
 
 
+@pytest.mark.spec("pixels.md 1.1")
+def test_a_refused_fire_names_the_segments_that_it_would_have_changed(door, shop):
+    other = Shop(door)
+    shop.seg("add={cart}:5,999999&remove_code=vip,nothing&member={id}&other=jo@example.com")
+    shop.seg(f"add={{cart}}&remove={{vip}},{other.cart.pk}", user_agent="Googlebot/2.1")
+    with acting_for(shop.id):
+        for fire, reason in zip(Fire.objects.order_by("received_at"), ("personal_data", "bot"), strict=True):
+            named = [(one["do"], one["code"], one["value"], one["reason"]) for one in fire.actions]
+            assert named == [("add", "cart", "", reason), ("remove", "vip", "", reason)]
+
+
 def test_the_same_event_id_is_a_duplicate(shop):
     first = shop.seg("add={cart}:1&eid=order-1")
     again = shop.seg("add={cart}:2&eid=order-1", cookie=first.cookie)

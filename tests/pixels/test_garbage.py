@@ -99,7 +99,7 @@ def status_of(port: int, sent: bytes) -> int | None:
 
 
 @pytest.mark.spec("pixels.md 1.1")
-def test_raw_garbage_never_hurts_a_good_fire_beside_it(transactional_db, granian):
+def test_raw_garbage_never_hurts_a_good_fire_beside_it(granian):
     shop = Shop(granian)
     good = 0
     for line in LINES:
@@ -114,7 +114,7 @@ def test_raw_garbage_never_hurts_a_good_fire_beside_it(transactional_db, granian
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=st.binary(max_size=300))
-def test_any_bytes_on_the_line(transactional_db, granian, sent):
+def test_any_bytes_on_the_line(granian, sent):
     status = status_of(granian.port, sent)
     assert status is None or status < 500
     status = status_of(granian.port, b"GET /seg?" + sent + b" HTTP/1.1\r\nHost: a\r\n\r\n")
