@@ -99,7 +99,8 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     caller.get("/segments")  # the token's last use is kept to the minute: from here on nothing changes it
     return Rows(
         caller,
-        {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk} | make_exports(segment, word, numbers),
+        {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk, "reports": segment.pk}
+        | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"},
     )
 
@@ -133,6 +134,7 @@ NEVER_IDS: dict[str, object] = {
     "destinations": NEVER,
     "exports": NEVER,
     "runs": NEVER,
+    "reports": NEVER,
 }
 NEVER_WORDS: dict[str, object] = {
     "code": "never",
@@ -297,6 +299,7 @@ MATRIX = {
     "runs.create": (Role.MANAGER, False),
     "runs.cancel": (Role.MANAGER, False),
     "runs.download": (Role.VIEWER, True),
+    "reports.segment_loads": (Role.VIEWER, False),
 }
 
 
