@@ -1,5 +1,6 @@
 """The page of segments: list, form, overview, and what deleting one means."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from audience.admin import charts
 from audience.admin.base import taken_seat
 from audience.admin.fields import HostLinesField, in_words
-from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin
+from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin, Use
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
@@ -199,5 +200,8 @@ class SegmentAdmin(RemovableAdmin):
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         delete_segment(obj)
 
-    def what_depends(self, request: HttpRequest, row: Segment) -> Any:
-        return neighbours.uses_of(row)
+    def what_depends(self, request: HttpRequest, row: Segment) -> Iterator[Use]:
+        size = counts.size(row, timezone.now())
+        if size:
+            yield Use("Members", f"{size:,}", "are in no longer")
+        yield from neighbours.uses_of(row)
