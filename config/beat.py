@@ -33,8 +33,8 @@ class StandbyScheduler(Scheduler):
             log.info("standby: another beat ticks")
             while not self._holds_lock():
                 time.sleep(1)
-        log.info("this beat ticks")
         prepare_broker()
+        log.info("this beat ticks")
         self.merge_inplace(beat_schedule(set(self.app.tasks)))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:

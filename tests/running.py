@@ -85,6 +85,23 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
+def named_database(url: str, name: str) -> str:
+    """Return the address of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@contextmanager
+def own_database(url: str) -> Iterator[str]:
+    """Make an empty database on the server of `url`, yield its address, and drop it."""
+    name = f"muster_{os.getpid()}_{os.urandom(4).hex()}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            yield named_database(url, name)
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @dataclass
 class LiveMuster:
     """One running Muster. `admin_url` and `pixel_url` are different origins."""
@@ -114,7 +131,7 @@ class LiveMuster:
         }
         if url := self.environment.get("DATABASE_URL"):
             self._database = f"muster_live_{os.getpid()}_{admin}"
-            self.environment["DATABASE_URL"] = urlunsplit(urlsplit(url)._replace(path=f"/{self._database}"))
+            self.environment["DATABASE_URL"] = named_database(url, self._database)
             with psycopg.connect(url, autocommit=True) as server:
                 server.execute(f'CREATE DATABASE "{self._database}"')
 

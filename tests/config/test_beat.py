@@ -15,7 +15,7 @@ from config import broker
 from config.celery import CLOCKWORK, app, beat_schedule
 from config.leash import leashed
 from config.postgres import EmbeddedServer
-from tests.running import ROOT, own_folder, until
+from tests.running import ROOT, own_database, own_folder, until
 
 
 @pytest.fixture
@@ -29,13 +29,8 @@ def site() -> Iterator[tuple[str, dict[str, str]]]:
         "CELERY_BROKER_URL": "pgmq://muster",
     }
     if url := os.environ.get("DATABASE_URL"):
-        name = f"beat_{os.getpid()}"
-        with psycopg.connect(url, autocommit=True) as server:
-            server.execute(f"CREATE DATABASE {name}")
-        own = url.rpartition("/")[0] + f"/{name}"
-        yield own, {**environment, "DATABASE_URL": own}
-        with psycopg.connect(url, autocommit=True) as server:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        with own_database(url) as own:
+            yield own, {**environment, "DATABASE_URL": own}
         return
     programs = Path(settings.MUSTER_POSTGRES_BIN) if settings.MUSTER_POSTGRES_BIN else None
     with EmbeddedServer(folder, options={"shared_buffers": "16MB"}, durable=False, programs=programs) as running:
@@ -90,7 +85,7 @@ def test_a_beat_that_has_lost_its_connection_ends(site, tmp_path):
     url, environment = site
     beat = start_beat(environment, tmp_path / "log")
     try:
-        until(lambda: "this beat ticks" in (tmp_path / "log").read_text(), "the beat ticks")
+        until(lambda: sent(url) > 0, "the beat ticks")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         beat.wait(20)

@@ -22,7 +22,7 @@ from config import broker, postgres
 from config.environment import broker_options, conninfo
 from config.leash import SUPERVISED, leashed
 from config.postgres import EmbeddedServer
-from tests.running import ROOT, alive, descendants, free_ports, own_folder, until
+from tests.running import ROOT, alive, descendants, free_ports, own_database, own_folder, until
 
 
 @dataclass
@@ -126,33 +126,26 @@ def flush(url: str) -> None:
 def site(request, server) -> Iterator[Site]:
     """Both brokers in turn, each test with a database of its own."""
     folder, url = server
-    name = f"broker_{os.getpid()}_{os.urandom(4).hex()}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    own_url = url.replace("/muster?", f"/{name}?") if "/muster?" in url else url.rpartition("/")[0] + f"/{name}"
     broker_url = "pgmq://muster" if request.param == "pgmq" else request.getfixturevalue("redis_url")
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": own_url,
-        "CELERY_BROKER_URL": broker_url,
-        "MUSTER_DATA_DIR": str(folder),
-        SUPERVISED: "1",
-        "CELERY_SKIP_CHECKS": "1",
-    }
-    site = Site(own_folder("site"), environment, own_url)
-    if request.param == "pgmq":
-        broker.prepare(own_url)
-    else:
-        flush(broker_url)
-    site.query("CREATE TABLE noted (word text, what text)")
-    try:
+    with own_database(url) as own_url:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": own_url,
+            "CELERY_BROKER_URL": broker_url,
+            "MUSTER_DATA_DIR": str(folder),
+            SUPERVISED: "1",
+            "CELERY_SKIP_CHECKS": "1",
+        }
+        site = Site(own_folder("site"), environment, own_url)
+        if request.param == "pgmq":
+            broker.prepare(own_url)
+        else:
+            flush(broker_url)
+        site.query("CREATE TABLE noted (word text, what text)")
         yield site
-    finally:
         site.end()
         print(site.logs())  # pytest shows it where the test fails
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_worker_does_what_was_sent(site):
@@ -238,43 +231,38 @@ def test_a_pickled_task_is_refused(site, tmp_path):
 
 
 @pytest.fixture
-def own_database(server) -> Iterator[str]:
-    """An empty database without the queues' schema."""
-    _, url = server
-    name = f"empty_{os.getpid()}_{os.urandom(4).hex()}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield url.replace("/muster?", f"/{name}?") if "/muster?" in url else url.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def empty_database(server) -> Iterator[str]:
+    """A database without the queues' schema."""
+    with own_database(server[1]) as url:
+        yield url
 
 
-def test_the_queues_schema_is_made_once_however_many_ask(own_database):
+def test_the_queues_schema_is_made_once_however_many_ask(empty_database):
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(broker.prepare, [own_database] * 8))
+        made = list(threads.map(broker.prepare, [empty_database] * 8))
     assert sorted(made) == [False] * 7 + [True]
-    assert broker.prepare(own_database) is False
+    assert broker.prepare(empty_database) is False
 
 
-def test_a_new_version_of_the_queues_replaces_the_schema(own_database):
-    broker.prepare(own_database)
-    with psycopg.connect(own_database, autocommit=True) as connection:
+def test_a_new_version_of_the_queues_replaces_the_schema(empty_database):
+    broker.prepare(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute("SELECT pgmq.create('old')")
         connection.execute(f"COMMENT ON SCHEMA pgmq IS '{broker.MADE_BY_US}0.1'")
-    assert broker.prepare(own_database) is True
-    with psycopg.connect(own_database) as connection:
+    assert broker.prepare(empty_database) is True
+    with psycopg.connect(empty_database) as connection:
         assert connection.execute("SELECT count(*) FROM pgmq.meta").fetchone() == (0,)
 
 
-def test_a_schema_of_somebody_elses_making_is_left_alone(own_database):
-    with psycopg.connect(own_database, autocommit=True) as connection:
+def test_a_schema_of_somebody_elses_making_is_left_alone(empty_database):
+    with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA pgmq")
         connection.execute("CREATE TABLE pgmq.meta (theirs text)")
-    assert broker.prepare(own_database) is False
+    assert broker.prepare(empty_database) is False
 
 
-def test_processes_that_make_one_queue_at_once_all_succeed(own_database):
-    broker.prepare(own_database)
+def test_processes_that_make_one_queue_at_once_all_succeed(empty_database):
+    broker.prepare(empty_database)
     database = {"NAME": "", "OPTIONS": {}}
     script = """
 import sys
@@ -291,7 +279,7 @@ print("fine")
     assert broker_options("pgmq://muster", database)["init_extension"] is False
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", script, make_conninfo("", **conninfo_to_dict(own_database)), str(number)],
+            [sys.executable, "-c", script, make_conninfo("", **conninfo_to_dict(empty_database)), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -304,7 +292,7 @@ print("fine")
         racer.stdin.flush()
     ended = [racer.communicate(timeout=60) for racer in racers]
     assert [out for out, _ in ended] == ["fine\n"] * 4, ended
-    with psycopg.connect(own_database) as connection:
+    with psycopg.connect(empty_database) as connection:
         assert connection.execute("SELECT count(*) FROM pgmq.meta").fetchone() == (20,)
         assert connection.execute("SELECT sum(queue_length) FROM pgmq.metrics_all()").fetchone() == (80,)
 
