@@ -151,6 +151,8 @@ class TenantAdmin(_Scoped, ModelAdmin):
     compressed_fields = False
     list_per_page = 50
     warn_unsaved_form = True
+    # What one row is called on the button that adds one, where the model's own name is not a marketer's.
+    noun = ""
     # What an empty list says of its rows.
     empty_list_text = ""
     # Lookups in a list's address beside those of its filters.

@@ -61,6 +61,7 @@ class TeamAdmin(TenantAdmin):
 
     role_to_view = role_to_add = role_to_change = role_to_delete = Role.OWNER
     form = TeamForm
+    noun = "teammate"
     list_display = ("teammate", "role_name", "people")
     list_filter = (("role", ChoicesDropdownFilter),)
     search_fields = ("user__email", "user__username")
