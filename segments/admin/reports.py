@@ -107,7 +107,6 @@ def _page(
     periods = [(title, asked.link(period=name), name == asked.name) for name, title in _TITLES.items()]
     frame = {
         **page_admin.admin_site.each_context(request),
-        "opts": page_admin.opts,
         "media": page_admin.media,
         "title": "Segment loads",
         "asked": asked,
