@@ -24,6 +24,11 @@ _SWITCHED_OFF = {"view_on_site"}
 class LoginForm(AuthenticationForm):
     """Signs in whoever has a password: what one sees depends on the team, not on a flag of the user."""
 
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "User name and password do not fit. Capitals matter in both.",
+    }
+
     def confirm_login_allowed(self, user: User) -> None:
         if not user.is_active:
             raise self.get_invalid_login_error()

@@ -58,8 +58,10 @@
   const did = (fire) => {
     const cell = element("td");
     for (const action of fire.actions) {
-      const word = action.reason ? `would ${action.do}` : action.do === "add" ? "added to" : "removed from";
-      const line = element("span", action.reason ? "m-did m-bad" : "m-did");
+      const isDone = fire.outcome === "applied" && !action.reason;
+      const words = isDone ? { add: "added to", remove: "removed from" } : { add: "not added to", remove: "not removed from" };
+      const word = words[action.do] || action.do;
+      const line = element("span", action.reason ? "m-did m-bad" : isDone ? "m-did" : "m-did m-quiet");
       line.append(`${word} `, element("strong", "", action.segment));
       if (action.value !== null && action.value !== undefined && action.value !== "") line.append(` value ${action.value}`);
       if (action.reason) line.append(`: ${action.why || action.reason}`);
