@@ -59,7 +59,7 @@ class DoorUnderTest:
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Let the door open its connection anew, if a test before has broken it; nothing of that stays."""
+        """Let the door open its connection anew, if a test before has broken it, and begin to count at 0."""
         until(lambda: self.get("/seg").status == 200)
         FireDelta.objects.all().delete()
 

@@ -15,7 +15,7 @@ from pixels.intake import database_conninfo
 from tests.pixels.doors import granian_door, until
 from tests.pixels.shop import Shop, counted
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("open_database")
 
 
 def break_connection() -> None:

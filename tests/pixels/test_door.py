@@ -6,7 +6,7 @@ import pytest
 
 from audience.tenancy import acting_for
 from pixels.answers import crockford
-from pixels.models import Fire, Pixel, PixelAction
+from pixels.models import Fire, Pixel, PixelAction, new_public_key
 from pixels.reasons import Note
 from tests.factories import make_pixel, make_segment
 from tests.pixels.doors import until
@@ -224,7 +224,7 @@ def test_new_segment_fires_at_once(shop):
 @pytest.mark.spec("pixels.md 1.7")
 def test_a_renewed_key_works_beside_the_old_one_for_a_while(shop):
     old = shop.pixel.public_key
-    shop.change(shop.pixel, public_key="NEWnewNEWnewNEW1", previous_key=old, previous_key_ends_at="2126-01-01T00:00Z")
+    shop.change(shop.pixel, public_key=new_public_key(), previous_key=old, previous_key_ends_at="2126-01-01T00:00Z")
     shop.p()
     shop.door.get(f"/p/{old}.gif")
     assert shop.fires() == 2

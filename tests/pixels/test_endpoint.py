@@ -59,7 +59,7 @@ APPLIED, LIMITED = "applied", "rejected rate_limited"
 
 
 @pytest.mark.spec("pixels.md 1.1")
-def test_behind_our_proxy_the_address_it_names_is_limited(transactional_db):
+def test_behind_our_proxy_the_address_it_names_is_limited(open_database):
     limits = {"MUSTER_FIRES_PER_ADDRESS": "2", "MUSTER_TRUSTED_PROXIES": "127.0.0.1/32"}
     with granian_door(**limits) as door:
         seen = outcomes(Shop(door), ONE, ONE, ONE, OTHER, f"{OTHER}, {ONE}", f"{ONE}, {OTHER}, 127.0.0.1")
@@ -67,7 +67,7 @@ def test_behind_our_proxy_the_address_it_names_is_limited(transactional_db):
 
 
 @pytest.mark.spec("pixels.md 1.1")
-def test_without_a_proxy_of_ours_nobody_chooses_an_address(transactional_db):
+def test_without_a_proxy_of_ours_nobody_chooses_an_address(open_database):
     with granian_door(MUSTER_FIRES_PER_ADDRESS="2") as door:
         assert outcomes(Shop(door), ONE, OTHER, "203.0.113.3") == [APPLIED, APPLIED, LIMITED]
 

@@ -32,7 +32,7 @@ paths = st.sampled_from(["/seg", f"/p/{KEY}.gif", f"/p/{KEY}.js", "/p/.gif"]) | 
 
 
 @pytest.mark.spec("pixels.md 1.1")
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(path=paths, query=queries, sent=headers, address=st.ip_addresses().map(str) | st.text())
 def test_seg_never_500(path, query, sent, address):
     received = ENDPOINT.receive(Request("GET", path, query, Sent(sent), address))
