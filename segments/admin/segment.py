@@ -102,7 +102,8 @@ class SegmentAdmin(RemovableAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Segment | None = None) -> Any:
         seat = seat_at(request)
         first = ["name", "code", "lifetime_minutes"]
-        if obj is None and seat and seat.is_at_least(Role.MANAGER):
+        is_popup = "_popup" in request.GET or "_popup" in request.POST  # opened from a pixel's form: there is one
+        if obj is None and not is_popup and seat and seat.is_at_least(Role.MANAGER):
             first.append("is_pixel_wanted")
         elif obj is not None:
             first += ["is_active", "description"]
