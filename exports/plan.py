@@ -1,11 +1,13 @@
 """What one run does: the settings of its export as values, taken down as they were at the snapshot."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from exports import columns, formats
-from exports.models import Export
+from exports.models import Export, ExportColumn
 from exports.reasons import DeliveryError
+from segments.models import Segment
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class Plan:
 
 def plan_of(export: Export) -> Plan:
     """Return the plan of an export as it stands now; raises `DeliveryError` segment_gone."""
+    segments = [named.segment for named in export.export_segments.select_related("segment")]
+    return plan_with(export, segments, export.columns.all())
+
+
+def plan_with(export: Export, segments: Iterable[Segment], rows: Iterable[ExportColumn]) -> Plan:
+    """Return the plan of an export with these segments and columns, saved or not; raises as `plan_of`."""
     return Plan(
         advertiser_id=export.advertiser_id,
         advertiser=export.advertiser.name,
@@ -76,8 +84,8 @@ def plan_of(export: Export) -> Plan:
         zone=export.zone,
         layout=export.layout,
         mode=export.mode,
-        segments=_segments(export),
-        columns=tuple(_columns(export)),
+        segments=_chosen(segments),
+        columns=tuple(_columns(rows)),
         form=form_of(export),
         compression=export.compression,
         split_rows=export.split_rows,
@@ -117,10 +125,9 @@ def from_json(recorded: dict[str, Any]) -> Plan:
     return Plan(**values)
 
 
-def _segments(export: Export) -> tuple[Chosen, ...]:
+def _chosen(segments: Iterable[Segment]) -> tuple[Chosen, ...]:
     chosen = []
-    for named in export.export_segments.select_related("segment"):
-        segment = named.segment
+    for segment in segments:
         if segment.deleted_at is not None:
             raise DeliveryError("segment_gone", segment=segment.name)
         chosen.append(Chosen(segment.pk, segment.code, segment.name))
@@ -129,7 +136,7 @@ def _segments(export: Export) -> tuple[Chosen, ...]:
     return tuple(chosen)
 
 
-def _columns(export: Export) -> list[columns.Column]:
+def _columns(rows: Iterable[ExportColumn]) -> list[columns.Column]:
     return [
         columns.Column(
             source=column.source,
@@ -140,5 +147,5 @@ def _columns(export: Export) -> list[columns.Column]:
             is_required=column.is_required,
             constant=column.constant,
         )
-        for column in export.columns.all()
+        for column in rows
     ]
