@@ -177,5 +177,6 @@ def readable(line: str) -> str:
 def to_terminal(name: str, line: str) -> None:
     """Print one line with the program's name before it; the lines of several threads do not mix."""
     text = "".join(f"{name:>9} | {part}\n" for part in line.splitlines())
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # the terminal has gone; what is said stands in the logs
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import psycopg
 import pytest
 
 from config.ports import PortTakenError, await_free
-from tests.running import LiveMuster, alive, descendants, own_folder, until
+from tests.running import ROOT, LiveMuster, alive, descendants, free_ports, own_folder, until
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,32 @@ def test_a_postgresql_that_dies_starts_again(muster):
     before = sent(muster)
     until(lambda: sent(muster) > before, "beat sends again")
     until(lambda: waiting(muster) == 0, "the worker takes again")
+
+
+def test_a_postgresql_that_cannot_start_is_tried_again(muster):
+    if "postgres" not in programs(muster):
+        pytest.skip("DATABASE_URL is set: this Muster does not run its own PostgreSQL")
+    version = muster.folder / "postgres" / "data" / "PG_VERSION"
+    real = version.read_text()
+    version.write_text("14\n")
+    os.kill(programs(muster)["postgres"], signal.SIGKILL)
+    until(lambda: muster.output.count("was made by PostgreSQL 14") >= 2, "it says what is wrong")
+    version.write_text(real)
+    until(lambda: status(f"{muster.admin_url}/health/ready") == 200, "ready again")
+
+
+def test_a_server_that_does_not_answer_is_named_in_a_sentence(tmp_path):
+    (port,) = free_ports(1)
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "MUSTER_DATA_DIR": str(tmp_path)}
+    environment |= {"DATABASE_URL": f"postgres://me:hidden@127.0.0.1:{port}/muster"}
+    binds = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    environment |= dict(zip(("MUSTER_ADMIN_BIND", "MUSTER_PIXEL_BIND"), binds, strict=True))
+    command = [sys.executable, "manage.py", "up"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "PostgreSQL does not answer, look at DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
 
 
 def sent(muster: LiveMuster) -> int:

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command, get_commands
-from django.db import connection
+from django.db import OperationalError, connection
 
 from config import health
 from config.celery import prepare_broker
 from config.ports import PortTakenError, await_free, parse_bind
 from config.postgres import EmbeddedServer, PostgresError
-from config.supervisor import Group, Program, to_terminal
+from config.supervisor import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Group, Program, to_terminal
 
 OPERATOR = "operator"
 LOCK = 0x6D75_7374_7570  # "mustup": one machine at a time migrates
@@ -74,15 +74,17 @@ class Command(BaseCommand):
         )
         if self.stopping.is_set():
             return
+        revival = Revival(server)
         group.start()
         try:
             if self._await_answers(group):
                 self.stdout.write(greeting(password))
+                self.stdout.flush()
                 if demo:
                     group.add(Program("demo", manage("demo"), once=True))
             while not self.stopping.wait(LOOK_SECONDS):
                 group.watch()
-                revive(server)
+                revival.look()
         finally:
             to_terminal("muster", "ends: beat, door and web first, then the workers, then PostgreSQL")
             group.stop()
@@ -99,8 +101,12 @@ class Command(BaseCommand):
 
 
 def start_database() -> EmbeddedServer | None:
-    """Start the embedded server, unless DATABASE_URL names another one."""
+    """Start the embedded server, unless DATABASE_URL names another one, which must answer."""
     if settings.DATABASE_URL:
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            raise PostgresError(f"PostgreSQL does not answer, look at DATABASE_URL: {error}") from error
         return None
     programs = Path(settings.MUSTER_POSTGRES_BIN) if settings.MUSTER_POSTGRES_BIN else None
     server = EmbeddedServer(settings.DATA_DIR, options=settings.MUSTER_POSTGRES_OPTIONS, programs=programs)
@@ -110,15 +116,26 @@ def start_database() -> EmbeddedServer | None:
     return server
 
 
-def revive(server: EmbeddedServer | None) -> None:
-    """Start the embedded server again if it has died."""
-    if server is None or server.process is None or server.process.poll() is None:
-        return
-    to_terminal("postgres", f"ended unasked with code {server.process.returncode}; starts again")
-    try:
-        server.start()
-    except PostgresError as error:
-        to_terminal("postgres", str(error))
+class Revival:
+    """Starts the embedded server again when it has died, with a growing pause where that fails."""
+
+    def __init__(self, server: EmbeddedServer | None) -> None:
+        self.server = server
+        self.pause_seconds = FIRST_PAUSE_SECONDS
+        self.not_before = 0.0
+
+    def look(self) -> None:
+        server, now = self.server, time.monotonic()
+        if server is None or now < self.not_before or (server.process and server.process.poll() is None):
+            return
+        to_terminal("postgres", "ended unasked; starts again")
+        try:
+            server.start()
+            self.pause_seconds = FIRST_PAUSE_SECONDS
+        except PostgresError as error:
+            to_terminal("postgres", str(error))
+            self.not_before = time.monotonic() + self.pause_seconds
+            self.pause_seconds = min(self.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
 
 def prepare_installation() -> str:
