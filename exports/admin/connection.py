@@ -30,11 +30,11 @@ def fetch_key(page_admin: Any, request: HttpRequest, row: Destination | None) ->
         return HttpResponseNotAllowed(["POST"])
     host, port = request.POST.get("host", "").strip(), request.POST.get("port", "").strip() or "22"
     if len(host) > _LONGEST_HOST or not is_host(host) or not (port.isdecimal() and len(port) < 6):
-        return JsonResponse({"error": "Write host and port first."}, status=400)
+        return JsonResponse({"error": "Write host and port first."})
     try:
         key = host_keys.fetch_key(host, int(port))
     except DeliveryError as error:
-        return JsonResponse({"error": str(error)}, status=400)
+        return JsonResponse({"error": str(error)})
     log.info("host key fetched", host=host, port=port, by=showing.person_at(request))
     if row is not None:
         page_admin.log_change(request, row, f"Fetched the key of {host}: {key.fingerprint}")
@@ -60,13 +60,13 @@ def test_connection(page_admin: Any, request: HttpRequest, row: Destination | No
         return HttpResponseNotAllowed(["POST"])
     form = page_admin.get_form(request, row, change=row is not None)(request.POST, instance=row)
     if not form.is_valid():
-        return JsonResponse({"errors": _errors(form)}, status=400)
+        return JsonResponse({"errors": _errors(form)})
     if form.cleaned_data.get("makes_key"):
-        return JsonResponse({"errors": [SAVE_FIRST]}, status=400)
+        return JsonResponse({"errors": [SAVE_FIRST]})
     try:
         settings = form.settings()
     except DeliveryError as error:
-        return JsonResponse({"errors": [str(error)]}, status=400)
+        return JsonResponse({"errors": [str(error)]})
     saved = Destination.objects.get(pk=row.pk) if row else None
     return stream(_steps(settings, saved, request), taken_seat(request).advertiser.pk)
 
@@ -78,7 +78,7 @@ def test_saved(page_admin: Any, request: HttpRequest, row: Destination) -> HttpR
     try:
         settings = settings_of(row)
     except DeliveryError as error:
-        return JsonResponse({"errors": [str(error)]}, status=400)
+        return JsonResponse({"errors": [str(error)]})
     return stream(_steps(settings, row, request), taken_seat(request).advertiser.pk)
 
 

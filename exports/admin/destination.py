@@ -96,7 +96,7 @@ class DestinationAdmin(RemovableAdmin):
     pages = (
         ObjectPage("overview", "Overview", overview, Role.MANAGER),
         ObjectPage("test", "Test", test_saved, Role.MANAGER, is_tab=False),
-        ObjectPage("try", "Try", _hiding_secrets(test_connection), Role.MANAGER, is_tab=False),
+        ObjectPage("try", "Try", method_decorator(_hiding_secrets)(test_connection), Role.MANAGER, is_tab=False),
         ObjectPage("fetch-key", "Fetch key", fetch_key, Role.MANAGER, is_tab=False),
         ObjectPage("pause", "Pause", pause, Role.MANAGER, is_tab=False),
         ObjectPage("resume", "Resume", resume, Role.MANAGER, is_tab=False),
@@ -121,7 +121,7 @@ class DestinationAdmin(RemovableAdmin):
         css = {"all": ["muster/exports.css"]}
 
     def get_urls(self) -> list[URLPattern]:
-        views = {"fetch-key": fetch_key, "try": _hiding_secrets(test_connection)}
+        views = {"fetch-key": fetch_key, "try": method_decorator(_hiding_secrets)(test_connection)}
         unsaved = [
             path(f"add/{name}/", self.admin_site.admin_view(self._of_new(view)), name=self._url_name(f"add_{name}"))
             for name, view in views.items()

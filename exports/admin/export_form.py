@@ -1,6 +1,6 @@
 """The form of an export: what, to whom, which columns, which name, which form, and when."""
 
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -90,9 +90,12 @@ class ExportForm(TenantForm):
             {"type": "datetime-local", "class": "m-short", "data-when": "schedule=once"}
         ),
     )
-    at_time = forms.TimeField(label="At", required=False, widget=ClockInput({"data-when": "schedule=nightly|weekly"}))
+    at_time = forms.TimeField(
+        label="At", initial=time(4), required=False, widget=ClockInput({"data-when": "schedule=nightly|weekly"})
+    )
     minute = forms.IntegerField(
         label="At minute",
+        initial=0,
         required=False,
         min_value=0,
         max_value=59,

@@ -65,11 +65,11 @@ def rows(page_admin: Any, request: HttpRequest, row: Export | None) -> HttpRespo
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     if not taken_seat(request).may_see_people:
-        return JsonResponse({"errors": [NO_PEOPLE]}, status=403)
+        return JsonResponse({"errors": [NO_PEOPLE]})
     filled = page_admin.filled(request, row)
     is_valid = all([filled.form.is_valid(), filled.segments.is_valid(), filled.columns.is_valid()])
     if not is_valid:
-        return JsonResponse({"errors": _errors(filled)}, status=400)
+        return JsonResponse({"errors": _errors(filled)})
     return rows_answer(page_admin.first_rows(filled), page_admin, request, row)
 
 
@@ -78,9 +78,9 @@ def rows_answer(first_rows: Any, page_admin: Any, request: HttpRequest, row: Exp
     try:
         header, *lines = first_rows()
     except DeliveryError as error:
-        return JsonResponse({"errors": [str(error)]}, status=400)
+        return JsonResponse({"errors": [str(error)]})
     except OperationalError:
-        return JsonResponse({"errors": [TOO_SLOW]}, status=400)
+        return JsonResponse({"errors": [TOO_SLOW]})
     if row is not None:
         page_admin.log_change(request, row, f"Looked at a preview of {len(lines)} rows.")
     return JsonResponse({"header": header, "rows": lines})
