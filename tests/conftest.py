@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
 from config.postgres import EmbeddedServer
@@ -47,6 +48,22 @@ def postgres_server() -> Iterator[EmbeddedServer | None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(postgres_server: EmbeddedServer | None) -> None:
     """Have the server running before Django makes its test database."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Make the test database whichever tests are chosen.
+
+    pytest-django makes it only where a chosen test has its mark. Tests of the door commit for themselves and empty
+    the tables afterwards: chosen alone, they would have done so in the database that DATABASE_URL names.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[])
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="session")
