@@ -79,9 +79,9 @@ def fernet_key(folder: Path, name: str) -> str:
     return base64.urlsafe_b64encode(digest).decode()
 
 
-def half_the_cores() -> int:
-    """Return how many of the door's processes fit this machine; PostgreSQL needs the other half."""
-    return max(1, len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else "12") // 2)
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ MUSTER_PIXEL_URL = environment.base_url(env.str("MUSTER_PIXEL_URL", default="htt
 MUSTER_ADMIN_BIND = env.str("MUSTER_ADMIN_BIND", default="127.0.0.1:8000")
 # Address and port that `manage.py up` binds the door to.
 MUSTER_PIXEL_BIND = env.str("MUSTER_PIXEL_BIND", default="127.0.0.1:8001")
+# Threads of admin and API: requests that are answered at once.
+MUSTER_WEB_THREADS = env.int("MUSTER_WEB_THREADS", default=2 * environment.cores() + 1)
 # Behind HTTPS, with all that belongs to it; on by itself where the admin's address is https.
 MUSTER_PRODUCTION = env.bool("MUSTER_PRODUCTION", default=MUSTER_ADMIN_URL.startswith("https://"))
 # Networks of the reverse proxies whose X-Forwarded-… headers are believed, such as 127.0.0.1/32,10.0.0.0/8.
@@ -182,8 +184,8 @@ MUSTER_MAX_ACTIONS = env.int("MUSTER_MAX_ACTIONS", default=100)
 MUSTER_FIRES_PER_BROWSER = env.int("MUSTER_FIRES_PER_BROWSER", default=120)
 # Fires a minute of one network address, for each of the door's processes; 0 is no limit.
 MUSTER_FIRES_PER_ADDRESS = env.int("MUSTER_FIRES_PER_ADDRESS", default=6000)
-# Processes of the door that `manage.py up` starts: one for two cores.
-MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=environment.half_the_cores())
+# Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's.
+MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.cores() // 2))
 
 # --- Logins and cookies ---------------------------------------------------------------------------
 

@@ -171,7 +171,7 @@ def programs() -> list[Program]:
             "web",
             [
                 *listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1),
-                "--blocking-threads=8",
+                f"--blocking-threads={settings.MUSTER_WEB_THREADS}",
                 "config.wsgi:application",
             ],
         ),
