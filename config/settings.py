@@ -22,8 +22,8 @@ MUSTER_PIXEL_URL = environment.base_url(env.str("MUSTER_PIXEL_URL", default="htt
 MUSTER_ADMIN_BIND = env.str("MUSTER_ADMIN_BIND", default="127.0.0.1:8000")
 # Address and port that `manage.py up` binds the door to.
 MUSTER_PIXEL_BIND = env.str("MUSTER_PIXEL_BIND", default="127.0.0.1:8001")
-# Threads of admin and API: requests that are answered at once.
-MUSTER_WEB_THREADS = env.int("MUSTER_WEB_THREADS", default=2 * environment.cores() + 1)
+# Threads of admin and API: requests at once, a slow download of a file among them.
+MUSTER_WEB_THREADS = env.int("MUSTER_WEB_THREADS", default=max(8, 2 * environment.cores() + 1))
 # Behind HTTPS, with all that belongs to it; on by itself where the admin's address is https.
 MUSTER_PRODUCTION = env.bool("MUSTER_PRODUCTION", default=MUSTER_ADMIN_URL.startswith("https://"))
 # Networks of the reverse proxies whose X-Forwarded-… headers are believed, such as 127.0.0.1/32,10.0.0.0/8.

@@ -194,7 +194,7 @@ def listener(bind: str, interface: str, *, workers: int) -> list[str]:
     host, port = parse_bind(bind)
     return [
         *(sys.executable, "-m", "granian", f"--interface={interface}", f"--host={host}", f"--port={port}"),
-        *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=warning"),
+        *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=error"),
         *("--respawn-failed-workers", "--respawn-interval=1", "--workers-kill-timeout=15"),
     ]
 
