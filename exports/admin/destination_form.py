@@ -113,6 +113,8 @@ class DestinationForm(TenantForm):
         self.saved = Destination.objects.filter(pk=self.instance.pk).first() if self.instance.pk else None
         if "root" not in self.fields:
             return  # shown to somebody who may only look
+        # Another kind is another destination: what was confirmed and stored belongs to this one.
+        self.fields["kind"].disabled = self.saved is not None
         self._offer_roots()
         for name in _SFTP_ONLY:
             self.fields[name].widget.attrs["data-when"] = "kind=sftp"

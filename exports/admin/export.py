@@ -24,7 +24,7 @@ from exports.admin.export_form import (
     SegmentFormSet,
     SegmentRowForm,
 )
-from exports.columns import MOST_COLUMNS
+from exports.columns import MOST_COLUMNS, usual_header
 from exports.editing import MOST_SEGMENTS, save_export, warnings_of
 from exports.models import Destination, Export, ExportColumn, ExportSegment, Run
 from exports.plan import plan_with
@@ -78,7 +78,7 @@ def _segments_of(export: Export) -> list[Segment]:
 
 
 def _header_of(column: ExportColumn) -> str:
-    return column.header or str(column)
+    return column.header or usual_header(column.source, column.identifier_kind)
 
 
 def run_now(page_admin: PagedAdmin, request: HttpRequest, export: Export) -> HttpResponse:

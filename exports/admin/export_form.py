@@ -212,7 +212,7 @@ class ColumnForm(RowForm):
         for name in ("values", "count", "is_required"):
             self.fields[name].widget.attrs["data-of"] = identifiers
             self.fields[name].required = False
-        self.fields["count"].label = "Up to"
+        self.fields["count"].label, self.fields["count"].initial = "Up to", 2
         self.fields["header"].label = "Name in the file"
 
     def has_changed(self) -> bool:

@@ -102,7 +102,7 @@ def times_of(export: Export) -> list[dict[str, str]]:
     """Return the next times, by the export's clock and in UTC."""
     zone = showing.zone_of(export.zone)
     return [
-        {"local": showing.moment(at, zone), "utc": f"{at.astimezone(UTC):%-d %b, %H:%M} UTC"}
+        {"local": f"{at.astimezone(zone):%a %-d %b, %H:%M}", "utc": f"{at.astimezone(UTC):%-d %b, %H:%M} UTC"}
         for at in _next_times(export)
     ]
 

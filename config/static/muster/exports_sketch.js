@@ -63,7 +63,7 @@
       for (const field of row.querySelectorAll("[data-of]")) {
         let belongs = field.dataset.of.split(" ").includes(select.value);
         if (field.name.endsWith("-count")) belongs &&= row.querySelector("[name$=-values]").value === "columns";
-        field.classList.toggle("m-gone", !belongs);
+        field.closest("td").classList.toggle("m-gone", !belongs);
       }
     }
   };
