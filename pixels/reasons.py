@@ -50,7 +50,10 @@ class Reason(TextChoices):
     BAD_VALUE = "bad_value", "The value is not a whole number from 0."
     VALUE_OVERFLOW = "value_overflow", "The value is above 2,147,483,647."
     VALUE_OUT_OF_RANGE = "value_out_of_range", "The value is outside the range that the segment takes."
-    PLACEHOLDER_LEFT = "placeholder_left", "A placeholder such as [VALUE] was left in the tag. Fill it on the page."
+    PLACEHOLDER_LEFT = (
+        "placeholder_left",
+        "A placeholder such as [VALUE] was left in the tag. Fill it on the page.",
+    )
     BAD_LIFETIME = "bad_lifetime", "The lifetime cannot be read. Write 90m, 36h or 7d."
     # consent
     OPTED_OUT = "opted_out", "The visitor has opted out."
