@@ -63,7 +63,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     has_segments = Segment.objects.filter(deleted_at=None).exists()
     context |= {"is_empty": not has_segments, "may_make_segments": seat.is_at_least(Role.ANALYST)}
     if has_segments:
-        context |= {"segments": segment_lines(seat, now), **exports(now)}
+        context |= {"segments": segment_lines(seat, now), **exports(request, now)}
     if has_segments and seat.is_at_least(Role.MANAGER):
         context |= fires(seat, now)
     return context
@@ -112,18 +112,18 @@ def _chart(hours: list[tuple[datetime, dict[str, int]]], zone: ZoneInfo) -> str:
     return charts.column_chart(labels, [one for one in series if any(one.values)] or series[:1])
 
 
-def exports(now: datetime) -> dict[str, Any]:
+def exports(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """Return the exports that are due next and the runs that failed lately."""
     due = Export.objects.filter(is_active=True, next_due_at__isnull=False).order_by("next_due_at")
     failed = Run.objects.filter(state=Run.State.FAILED, created_at__gt=now - FAILED_SINCE).select_related("export")
     return {
-        "exports_due": [RunLine(export, _link(export)) for export in due[:ROWS_SHOWN]],
-        "runs_failed": [RunLine(run, _link(run)) for run in failed.order_by("-created_at")[:ROWS_SHOWN]],
+        "exports_due": [RunLine(export, _link(request, export)) for export in due[:ROWS_SHOWN]],
+        "runs_failed": [RunLine(run, _link(request, run)) for run in failed.order_by("-created_at")[:ROWS_SHOWN]],
     }
 
 
-def _link(row: Model) -> str:
-    """Return the row's page, or nothing where the admin has none."""
-    if type(row) not in admin.site._registry:
+def _link(request: HttpRequest, row: Model) -> str:
+    """Return the row's page, or nothing where this role may not open it."""
+    if not admin.site.get_model_admin(type(row)).has_view_permission(request, row):
         return ""
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_overview", args=[row.pk])
