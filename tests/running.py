@@ -99,7 +99,20 @@ def own_database(url: str) -> Iterator[str]:
         try:
             yield named_database(url, name)
         finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            drop_database(server, name)
+
+
+def drop_database(server: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database, whoever is connected to it."""
+
+    def is_dropped() -> bool:
+        try:
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        except psycopg.errors.InsufficientPrivilege:  # the autovacuum is in it, and is not ours to end
+            return False
+        return True
+
+    until(is_dropped, f"{name} is dropped")
 
 
 @dataclass
@@ -197,7 +210,7 @@ class LiveMuster:
             self.stop()
         if self._database:
             with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
-                server.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
+                drop_database(server, self._database)
 
     def manage(self, *words: str, **more: str) -> str:
         """Run a management command of this Muster, with more in its environment; return what it prints."""

@@ -45,14 +45,18 @@ class Site:
         return process
 
     def worker(self) -> subprocess.Popen:
-        return self.celery(
-            "worker",
-            "--queues=celery",
-            "--concurrency=1",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        )
+        """Start a worker and return when it takes tasks."""
+        log = self.folder / f"celery-{len(self.processes)}.log"
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        process = self.celery("worker", "--queues=celery", "--concurrency=1", *quiet)
+
+        def is_ready() -> bool:
+            text = log.read_text(errors="replace")
+            assert process.poll() is None, f"the worker ended:\n{text}"
+            return " ready." in text
+
+        until(is_ready, "the worker is ready")
+        return process
 
     def send(self, task: str, word: str) -> None:
         """Send a task, from a process such as the web's."""
