@@ -16,7 +16,7 @@ from exports.dispatch import announce
 from exports.models import Destination, Export, Run, RunFile
 from exports.reasons import Refused
 from exports.sending import are_kept, files_of, local_path
-from exports.writing import run_folder
+from exports.writing import make_run_folder, run_folder
 
 State, Cause = Run.State, Run.Cause
 _TAKEN_OVER = (
@@ -118,9 +118,8 @@ def _make(export: Export, **fields: Any) -> Run:
 
 def _link_files(run: Run, files: list[RunFile]) -> None:
     """Keep the same bytes for the new run, so that each run's files end with that run alone."""
-    folder = run_folder(run) / "0"
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder, mode=0o700)
+    shutil.rmtree(run_folder(run), ignore_errors=True)
+    folder = make_run_folder(run, 0)
     linked = []
     for file in files:
         target = folder / f"{file.position:04}"

@@ -125,6 +125,7 @@ def _send(run: Run, lease: Lease) -> None:
 
         with connect(settings, watch) as connection:
             attempt.step = "upload"
+            lease.write(host_key=connection.host_key)
             _deliver(run, lease, Delivery(run, lease, connection))
             attempt.step = ""
     except DeliveryError as error:

@@ -65,6 +65,9 @@ class SftpSettings:
 class Connection(Protocol):
     """An open way to a folder. Names are plain file names; `offset` and sizes are in bytes."""
 
+    # The fingerprint of the key that the server has shown; empty where there is no server.
+    host_key: str
+
     def size(self, name: str) -> int | None:
         """Return a file's size; None where there is none of that name."""
 

@@ -39,6 +39,8 @@ def is_sub_folder(path: str) -> bool:
 class FolderConnection:
     """An open folder below one of the roots in `settings.EXPORT_FOLDERS`; made where it is missing."""
 
+    host_key = ""
+
     def __init__(self, to: FolderSettings, watcher: Watcher = ignore_step) -> None:
         watcher("folder")
         self._facts = {"folder": f"{to.root}/{to.path}".rstrip("/"), "user": "Muster"}

@@ -41,6 +41,7 @@ class SftpConnection:
     def __init__(self, to: SftpSettings, watcher: Watcher = ignore_step) -> None:
         self._to = to
         self._facts = {"host": to.host, "user": to.username} | ({"folder": to.path} if to.path else {})
+        self.host_key = ""
         self._runner = asyncio.Runner()
         self._ssh: asyncssh.SSHClientConnection | None = None
         try:
@@ -165,6 +166,7 @@ class SftpConnection:
         watcher("ssh")
         client = _Client(to, watcher)
         self._ssh = self._run(self._log_in(client, connected, keys))
+        self.host_key = client.shown_key
         try:
             self._sftp = self._ask(self._ssh.start_sftp_client())
         except FAILURES as error:
@@ -250,6 +252,7 @@ class _Client(asyncssh.SSHClient):
         self._trusted = [asyncssh.import_public_key(key) for key in to.trusted_keys]
         self._password = to.password
         self._watcher = watcher
+        self.shown_key = ""
         self.connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -263,6 +266,7 @@ class _Client(asyncssh.SSHClient):
         self._watcher("host_key")
         if key not in self._trusted:
             return False
+        self.shown_key = key.get_fingerprint()
         self._watcher("login")
         return True
 

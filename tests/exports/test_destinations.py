@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 from audience.tenancy import acting_for
 from exports import readiness, vault
 from exports.destination_editing import check_secrets, make_login_key, save_destination, stored_secrets
-from exports.destinations import host_keys
+from exports.destinations import host_keys, sftp
 from exports.destinations.connection import STEPS, SftpSettings
 from exports.destinations.connection_test import StepResult, run_test
 from exports.destinations.opening import connect, settings_of
@@ -72,7 +72,10 @@ class TestConnectionTest:
         assert (failed.step, failed.sentence.split(".")[0]) == ("folder", "nowhere does not exist")
 
     @pytest.mark.spec("T10")
-    def test_a_closed_port_and_one_that_speaks_no_ssh_get_the_same_sentence(self, sshd: Sshd, allow_port) -> None:
+    def test_a_closed_port_and_one_that_speaks_no_ssh_get_the_same_sentence(
+        self, sshd: Sshd, allow_port, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sftp, "LOGIN_SECONDS", 1)
         sentences = []
         with listener() as (port, _):
             for wrong in (port, free_port()):

@@ -32,3 +32,11 @@ def test_the_members_of_a_segment_go_to_an_sftp_server(scene: Scene, sshd: Sshd)
     assert names(sshd.files) == [name, f"{name}.done", f"{name}.manifest.json"]
     assert {row[0] for row in read_csv(sshd.files / name)[1:]} == members_by_sql(segment, run.as_of)
     check_set(sshd.files, run)
+    assert run.host_key.startswith("SHA256:")
+
+
+def test_the_files_kept_here_are_private_to_the_service(scene: Scene) -> None:
+    scene.run(scene.export(scene.folder_destination(), scene.segment(members=1)))
+    kept = [scene.run_folder, *scene.run_folder.rglob("*")]
+    assert len(kept) == 5
+    assert {path.stat().st_mode & 0o077 for path in kept} == {0}
