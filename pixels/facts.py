@@ -1,15 +1,16 @@
 """One request to a pixel, parsed and checked: what the committer stores and what it changes."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from pixels.reasons import Note, Reason
 from segments.membership import Change
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """One action that is not done. `segment` is its code; of an unknown one what the tag wrote, cut."""
 
     do: str
@@ -18,8 +19,7 @@ class Refusal:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """One fire, ready for the batch.
 
     `reason` refuses the whole fire; then `changes` is empty. Without it the fire is applied if it has a change, and
@@ -43,4 +43,4 @@ class Fire:
     browser_name: str = ""
     device: str = ""
     # Segment codes by number, for the live view.
-    codes: dict[int, str] = field(default_factory=dict)
+    codes: Mapping[int, str] = MappingProxyType({})

@@ -65,7 +65,7 @@ class Intake:
         return self.committer.submit(pending.fire, waiter)
 
     def refuse(self, pending: Pending) -> Answer:
-        """Return the answer of a fire that is not stored, and count it. Issue 3 puts the spool here."""
+        """Return the answer of a fire that is not stored, and count it. A spool will take its place here."""
         self.refused += 1
         return answers.busy_answer(pending.fire.id)
 

@@ -270,7 +270,7 @@ def test_every_resource_is_in_the_crawl(a: Rows) -> None:
     assert resources == set(a.ids) == set(NEVER_IDS)
 
 
-# The least role of every operation, and whether it is for tokens that may see people (safety.md S6, issue 2).
+# The least role of every operation, and whether it is for tokens that may see people.
 MATRIX = {
     "segments.list": (Role.VIEWER, False),
     "segments.retrieve": (Role.VIEWER, False),
