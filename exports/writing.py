@@ -231,9 +231,10 @@ def _record(run: Run, lease: Lease, written: Written) -> None:
         "bytes_plain": sum(file.bytes_plain for file in written.files),
         "bytes_packed": sum(file.bytes for file in written.files),
     }
+    # Compressed bytes that came out at the very end were in no block. Said before the record is written: the lease's
+    # thread writes the progress beside it and must not put an older number over it.
+    lease.progress.bytes_packed = facts["bytes_packed"]
     lease.check()
     with transaction.atomic():
         lease.write(**facts)
         RunFile.objects.bulk_create(written.files)
-    # Compressed bytes that came out at the very end were in no block.
-    lease.progress.bytes_packed = facts["bytes_packed"]
