@@ -74,8 +74,9 @@ class Crawler:
         """Post, look, and take back what was done to our own rows."""
         with transaction.atomic():
             answer = self.look(self.client.post(link, body), f"POST {link} {body}")
-            across = list(pointers_across(self.ours.advertiser, self.theirs.advertiser))
-            assert not across, f"POST {link} {body} joined two advertisers by {across}"
+            if answer.status_code != 200:  # a form that comes back has saved nothing
+                across = list(pointers_across(self.ours.advertiser, self.theirs.advertiser))
+                assert not across, f"POST {link} {body} joined two advertisers by {across}"
             transaction.set_rollback(True)
         return answer
 
@@ -86,18 +87,24 @@ class Crawler:
             assert not is_heard, f"the canary sings in the {part} of {what}"
         return answer
 
-    def alike(self, theirs: Any, never_was: Any, what: str, keys: tuple[Any, Any]) -> None:
-        """Assert that a foreign id and one that never was got the same answer."""
+    def alike(self, theirs: Any, never_was: Any, what: str, asked: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        """Assert that foreign ids and ids that never were got the same answer."""
         assert theirs.status_code == never_was.status_code, what
-        is_alike = _neutral(theirs, keys[0]) == _neutral(never_was, keys[1])
+        is_alike = _neutral(theirs, asked[0]) == _neutral(never_was, asked[1])
         assert is_alike, f"a foreign id and one that never was get different pages: {what}"
 
 
-def _neutral(answer: Any, pk: Any) -> str:
-    """Return an answer without what differs between any two: the id that was asked for, tokens and times."""
-    text = f"{answer.headers.get('Location', '')}\n{answer.content.decode()}".replace(str(pk), "#")
+def _neutral(answer: Any, asked: dict[str, Any]) -> str:
+    """Return an answer without what differs between any two: the ids that were asked for, tokens and times."""
+    text = f"{answer.headers.get('Location', '')}\n{answer.content.decode()}"
+    for pk in asked.values():
+        text = text.replace(str(pk), "#")
     text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"|test-[0-9a-f]{8}', "", text)
     return re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+|\d\d:\d\d(:\d\d)?", "", text)
+
+
+def _asked(keys: tuple[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"": keys[0]}, {"": keys[1]}
 
 
 @pytest.fixture
@@ -160,7 +167,7 @@ def test_every_page_of_a_foreign_row(crawler: Crawler) -> None:
         keys = (row.pk, never(row))
         for method, body in ((crawler.get, {}), (crawler.post, {"post": "yes", "name": "x", "_save": "1"})):
             answers = [method(place.link(pk), body) for pk in keys]
-            crawler.alike(*answers, f"{method.__name__} {place.name}", keys)
+            crawler.alike(*answers, f"{method.__name__} {place.name}", _asked(keys))
 
 
 def test_foreign_ids_in_addresses(crawler: Crawler) -> None:
@@ -168,21 +175,26 @@ def test_foreign_ids_in_addresses(crawler: Crawler) -> None:
     for place in places():
         if place.takes_row:
             continue
-        for name, key, never_was in _ids(crawler.theirs):
-            queries = [{name: key}, {name: never_was}]
-            answers = [crawler.get(place.link(), query) for query in queries]
-            crawler.alike(*answers, f"{place.name}?{name}=", (key, never_was))
+        for theirs, never_was in _named(place, crawler.theirs):
+            answers = [crawler.get(place.link(), query) for query in (theirs, never_was)]
+            crawler.alike(*answers, f"{place.name} {theirs}", (theirs, never_was))
         for query in _guesses(place):
             crawler.get(place.link(), query)
 
 
-def _ids(flock: Flock) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each way an address can name a foreign row, with its id and one that never was."""
-    for model in admin.site._registry:
-        if has_advertiser(model):
-            row = flock.row(model)
-            for name in (model._meta.model_name, f"{model._meta.model_name}__id__exact", "id", "pk"):
-                yield str(name), row.pk, never(row)
+def _named(place: Place, flock: Flock) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield each way an address can name foreign rows, and the same with ids that never were."""
+    models = {str(model._meta.model_name): model for model in admin.site._registry if has_advertiser(model)}
+    keys = {
+        field.name: field.related_model
+        for field in place.model._meta.fields
+        if field.is_relation and has_advertiser(field.related_model)
+    }
+    own = {"id": place.model} if has_advertiser(place.model) else {}
+    for names in (models, keys, own, *({f"{name}__id__exact": model} for name, model in keys.items())):
+        rows = {name: flock.row(model) for name, model in names.items()}
+        if rows:
+            yield {name: row.pk for name, row in rows.items()}, {name: never(row) for name, row in rows.items()}
 
 
 def _guesses(place: Place) -> Iterator[dict[str, str]]:
@@ -195,7 +207,7 @@ def _guesses(place: Place) -> Iterator[dict[str, str]]:
     for field in place.model._meta.get_fields():
         if field.is_relation and field.related_model:
             yield {f"{field.name}__advertiser__name__startswith": PART}
-    for field in place.model._meta.fields:
+    for field in place.model._meta.fields[:3]:
         yield {f"{field.name}__startswith": PART}
 
 
@@ -217,7 +229,7 @@ def test_foreign_ids_in_forms(crawler: Crawler) -> None:
                 keys = (row.pk, never(row))
                 form = form_of(answer.content.decode(), having=_first_field(answer))
                 answers = [crawler.post(link, _with(form, name, pk)) for pk in keys]
-                crawler.alike(*answers, f"{page}: {name} in {link}", keys)
+                crawler.alike(*answers, f"{page}: {name} in {link}", _asked(keys))
                 tried += 1
     assert tried or crawler.client.get("/admin/pixels/pixel/add/").status_code == 403
 
@@ -272,7 +284,7 @@ def test_foreign_ids_in_actions(crawler: Crawler) -> None:
         for action in _actions(page):
             bodies = [{"action": action, "_selected_action": [pk], "index": "0"} for pk in keys]
             answers = [crawler.post(link, body) for body in bodies]
-            crawler.alike(*answers, f"{action} in {link}", keys)
+            crawler.alike(*answers, f"{action} in {link}", _asked(keys))
 
 
 def _actions(page: Any) -> list[str]:
