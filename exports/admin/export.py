@@ -111,8 +111,6 @@ class SegmentInline(TenantTabularInline):
     form, formset = SegmentRowForm, SegmentFormSet
     fields = ("segment", "position")
     autocomplete_fields = ("segment",)
-    ordering_field = "position"
-    hide_ordering_field = True
     role_to_view = Role.MANAGER
     verbose_name_plural = "Segments"
     max_num = MOST_SEGMENTS
@@ -127,8 +125,6 @@ class ColumnInline(TenantTabularInline):
     model = ExportColumn
     form, formset = ColumnForm, ColumnFormSet
     fields = ("what", "detail", "header", "values", "count", "is_required", "position")
-    ordering_field = "position"
-    hide_ordering_field = True
     role_to_view = Role.MANAGER
     verbose_name_plural = "Columns"
     max_num = MOST_COLUMNS

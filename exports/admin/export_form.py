@@ -171,7 +171,8 @@ def _zones(present: str) -> list[tuple[str, str]]:
 class RowForm(TenantForm):
     """A line of an export's segments or columns; its place among the others is no change by itself."""
 
-    position = forms.IntegerField(required=False)
+    # Written by the page's script when a line is dragged.
+    position = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def has_changed(self) -> bool:
         return bool(set(self.changed_data) - {"position"})

@@ -22,6 +22,8 @@ Outcome = Literal["ok", "warning", "failed", "not_reached"]
 TEST_BYTES = 1024
 # These can only warn: an export works without them, a little less well.
 ONLY_WARN = frozenset({"taken", "replace", "read", "remove", "space"})
+# What is refused before a connection is begun belongs to the step that would have met it.
+_FAILS_BEFORE_ANY = {"host_key_missing": "host_key", "key_unreadable": "login"}
 _FOLDER_STEPS = tuple(STEPS)[tuple(STEPS).index("folder") :]
 
 
@@ -76,6 +78,8 @@ class _Test:
             with connection:
                 self._try_out(connection)
         except DeliveryError as error:
+            if not self._step:
+                self._begin(_FAILS_BEFORE_ANY.get(error.reason.code, steps_of(self._settings)[0]))
             self._end("failed", str(error))
         except Exception:
             log.exception("A connection test broke off")

@@ -1,4 +1,4 @@
-// An export's form as it is filled in: the names of the next files, the next times, the first rows, and its columns.
+// An export's form as it is filled in: the names of the next files, the next times, the first rows.
 "use strict";
 (() => {
   const form = document.querySelector("form[id$=_form]");
@@ -56,18 +56,6 @@
 
   if (!form) return;
 
-  // Columns: what does not belong to the chosen source is not shown.
-  const drawColumns = () => {
-    for (const select of form.querySelectorAll("[data-what]")) {
-      const row = select.closest("tr");
-      for (const field of row.querySelectorAll("[data-of]")) {
-        let belongs = field.dataset.of.split(" ").includes(select.value);
-        if (field.name.endsWith("-count")) belongs &&= row.querySelector("[name$=-values]").value === "columns";
-        field.closest("td").classList.toggle("m-gone", !belongs);
-      }
-    }
-  };
-
   // Names and times
   const sketch = document.querySelector("[data-sketch]");
   const names = document.querySelector("[data-names]");
@@ -111,13 +99,10 @@
   const later = () => {
     clearTimeout(waiting);
     waiting = setTimeout(draw, 250);
-    drawColumns();
   };
   form.addEventListener("input", later);
   form.addEventListener("change", later);
-  // Rows that are added, and the fields of the theme that change by jQuery alone.
-  new MutationObserver(drawColumns).observe(form, { childList: true, subtree: true });
+  // Some fields of the theme change by jQuery alone.
   if (window.django?.jQuery) window.django.jQuery(form).on("change", "select", later);
-  drawColumns();
   draw();
 })();
