@@ -26,7 +26,7 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.complaints: list[str] = []
         self.asked: list[str] = []
-        context.on("console", lambda message: self._note(message.text) if message.type == "error" else None)
+        context.on("console", lambda message: self._note(_where(message)) if message.type == "error" else None)
         context.on("weberror", lambda error: self._note(str(error.error)))
         context.on("dialog", lambda dialog: (self._note(f"dialog {dialog.message}"), dialog.dismiss()))
         context.on("request", lambda request: self.asked.append(request.url))
@@ -38,6 +38,10 @@ class Watch:
 
     def _note(self, text: str) -> None:
         self.complaints.append(text)
+
+
+def _where(message: Any) -> str:
+    return f"{message.text} (on {message.page.url if message.page else 'no page'})"
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ def test_no_page_breaks_the_policy_or_runs_a_stored_text(context: BrowserContext
         assert answer is not None
         if "attachment" in answer.headers.get("content-disposition", ""):
             continue
-        page.wait_for_load_state("networkidle") if "live" not in link and "test" not in link else None
+        page.wait_for_function("!document.documentElement.hasAttribute('x-cloak')")  # the theme has begun
         for found in page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)"):
             parts = urlsplit(found)
             is_ours = parts.path.startswith("/admin/") and not parts.path.startswith(LEAVES)
