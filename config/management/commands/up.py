@@ -1,21 +1,19 @@
 """`manage.py up`: all of Muster on this machine, as one group."""
 
+import http.client
 import secrets
 import signal
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from argparse import ArgumentParser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import BaseCommand, CommandError, call_command, get_commands
+from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection
 
 from config import health
@@ -42,8 +40,6 @@ class Command(BaseCommand):
         self.stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
-        if options["demo"] and "demo" not in get_commands():
-            raise CommandError("There is no demo in this version.")
         try:
             await_free(settings.MUSTER_ADMIN_BIND, setting="MUSTER_ADMIN_BIND")
             await_free(settings.MUSTER_PIXEL_BIND, setting="MUSTER_PIXEL_BIND")
@@ -91,12 +87,13 @@ class Command(BaseCommand):
 
     def _await_answers(self, group: Group) -> bool:
         """Wait until web and door answer; return False where somebody wants to stop before."""
-        waiting = [("web", settings.MUSTER_ADMIN_BIND, settings.MUSTER_ADMIN_URL, "/health/live")]
-        if find_spec("config.door"):
-            waiting.append(("door", settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL, "/health/live"))
+        waiting = [
+            (settings.MUSTER_ADMIN_BIND, settings.MUSTER_ADMIN_URL),
+            (settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL),
+        ]
         while waiting and not self.stopping.wait(LOOK_SECONDS):
             group.watch()
-            waiting = [one for one in waiting if not answers(*one[1:])]
+            waiting = [listener for listener in waiting if not answers(*listener)]
         return not waiting
 
 
@@ -165,28 +162,18 @@ def make_operator() -> str:
 
 def programs() -> list[Program]:
     """Return the programs of the group: two listeners, two workers, one clock."""
-    concurrency = f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"
-    group = [
-        Program(
-            "web",
-            [
-                *listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1),
-                f"--blocking-threads={settings.MUSTER_WEB_THREADS}",
-                "config.wsgi:application",
-            ],
-        ),
-        Program("worker", [*worker("celery"), concurrency]),
+    web = listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1)
+    door = listener(settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS)
+    short = [*worker("celery"), f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"]
+    return [
+        Program("web", [*web, f"--blocking-threads={settings.MUSTER_WEB_THREADS}", "config.wsgi:application"]),
+        # granian's own choice of a loop may be one that hangs.
+        Program("door", [*door, "--loop=uvloop", "config.door:app"]),
+        Program("worker", short),
         # Threads: a run mostly waits, and one at a destination that hangs must not hold up those of others.
         Program("exporter", [*worker("exports"), "--pool=threads", f"--concurrency={EXPORTS_AT_ONCE}"]),
-        Program(
-            "beat", [*celery("beat"), "--scheduler=config.beat:StandbyScheduler", "--pidfile=", "--schedule=unused"]
-        ),
+        Program("beat", [*celery("beat"), "--scheduler=config.beat:StandbyScheduler", "--pidfile="]),
     ]
-    if find_spec("config.door"):
-        door = listener(settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS)
-        # granian's own choice of a loop may be one that hangs.
-        group.insert(1, Program("door", [*door, "--loop=uvloop", "config.door:app"]))
-    return group
 
 
 def listener(bind: str, interface: str, *, workers: int) -> list[str]:
@@ -215,18 +202,18 @@ def manage(*words: str) -> list[str]:
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
 
 
-def answers(bind: str, url: str, path: str) -> bool:
-    """Say whether somebody answers HTTP there, with whatever status."""
+def answers(bind: str, url: str) -> bool:
+    """Say whether a listener answers HTTP there, with whatever status."""
     host, port = parse_bind(bind)
-    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    request = urllib.request.Request(f"http://{near}:{port}{path}", headers={"Host": urlsplit(url).netloc})
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    listener = http.client.HTTPConnection(near, port, timeout=5)
     try:
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
+        listener.request("GET", "/health/live", headers={"Host": urlsplit(url).netloc})
+        return bool(listener.getresponse().status)
+    except (OSError, http.client.HTTPException):
         return False
-    return True
+    finally:
+        listener.close()
 
 
 def greeting(password: str) -> str:
