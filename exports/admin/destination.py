@@ -35,6 +35,7 @@ State = Destination.State
 
 def overview(page_admin: PagedAdmin, request: HttpRequest, row: Destination) -> HttpResponse:
     """Show where files go, whether that works, and who sends there."""
+    steps = steps_of(row)
     return page_admin.render_page(
         request,
         row,
@@ -44,7 +45,8 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, row: Destination) -> 
         tone=showing.tone_of(row.state),
         paused_because=showing.paused_because(row),
         is_paused_by_person=row.paused_reason == readiness.BY_A_PERSON,
-        steps=steps_of(row),
+        steps=steps,
+        has_failed=any(step.get("outcome") == "failed" for step in steps),
         keys=host_keys.pinned_keys(row),
         old_keys=HostKey.objects.filter(destination=row, removed_at__isnull=False).order_by("-removed_at"),
         secrets=DestinationSecret.objects.filter(destination=row).defer("sealed"),

@@ -115,6 +115,13 @@ class SegmentInline(TenantTabularInline):
     verbose_name_plural = "Segments"
     max_num = MOST_SEGMENTS
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        if "segment" in formset.form.base_fields:  # it is not where one may only look
+            widget = formset.form.base_fields["segment"].widget
+            widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+        return formset
+
     def get_extra(self, request: HttpRequest, obj: Any = None, **_: Any) -> int:
         return 1 if obj is None else 0
 

@@ -26,13 +26,23 @@ from audience.models import Role
 from audience.teams import NOT_FOUND
 from exports import downloads, runs
 from exports.admin import showing
-from exports.destinations.connection import STEPS
 from exports.models import Run, RunFile, RunTry
 from exports.progress import progress_of
 from exports.reasons import Refused, sentence
 from exports.sending import are_kept, files_of
 
-_STEP_NAMES = {**STEPS, "upload": "The upload", "": "To the end"}
+# Where a try ended, in a word or two.
+_STEP_NAMES = {
+    "": "the end",
+    "name": "finding the host",
+    "address": "checking the address",
+    "port": "reaching the port",
+    "ssh": "agreeing on SSH",
+    "host_key": "the host key",
+    "login": "the log-in",
+    "folder": "the folder",
+    "upload": "the upload",
+}
 
 
 def overview(page_admin: PagedAdmin, request: HttpRequest, run: Run) -> HttpResponse:

@@ -525,3 +525,22 @@ def test_who_may_only_look_changes_nothing(scene: Scene, ids: dict[str, int], li
     count = Run.all_advertisers.count()
     assert at_work(scene.advertiser, role).post(link.format(**ids), {"post": "yes"}).status_code == 403
     assert Run.all_advertisers.count() == count
+
+
+@pytest.mark.spec("X20")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
+@pytest.mark.parametrize("form", [{}, {"quoting": "all", "delimiter": ";", "line_end": "lf"}, {"delimiter": "tab"}])
+def test_a_download_differs_from_the_file_by_the_sign_alone(
+    scene: Scene, encoding: str, form: dict[str, str]
+) -> None:
+    segment = scene.segment("minus", name='=1+1;"ä",\n@x', members=2)
+    phone = scene.member(segment, phone="+4917012345678")
+    columns = [{"source": "identifier", "identifier_kind": "phone"}, {"source": "segment_name", "header": "-name"}]
+    fields = {"columns": columns, "encoding": encoding, "file_name": "{run}.csv"} | form
+    run = scene.run(scene.export(scene.folder_destination(), segment, **fields))
+    answer = at_work(scene.advertiser).get(f"{RUNS}{run.pk}/download/?file=1")
+    downloaded, delivered = b"".join(answer.streaming_content), (scene.out / f"{run.pk}.csv").read_bytes()
+    assert phone.pk
+    assert downloaded[:3] == delivered[:3]
+    expected = delivered.decode(encoding).replace("=1+1", "'=1+1").replace("-name", "'-name")
+    assert downloaded.decode(encoding) == expected
