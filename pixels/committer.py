@@ -135,12 +135,23 @@ class Committer:
         raise AssertionError("unreachable")
 
     def _reject(self, fire: Fire) -> Stored:
-        """Count a fire that the database refuses; nothing else of it is kept."""
-        reason = Reason.BAD_ENCODING
+        """Count a fire that the database refuses; nothing else of it is kept.
+
+        Where its own pixel is gone or its page is the poison, it is counted for the installation.
+        """
+        nobodys = fire._replace(advertiser_id=None, pixel_id=None, page_host="", page_path="")
+        try:
+            self._count_rejected(fire)
+        except _AWAY:
+            raise
+        except (psycopg.DatabaseError, ValueError):
+            self._count_rejected(nobodys)
+        return Stored(Outcome.REJECTED, Reason.BAD_ENCODING, ())
+
+    def _count_rejected(self, fire: Fire) -> None:
         connection = self._connected()
         with connection.transaction(), connection.cursor() as cursor:
-            put_count(cursor, Entry(fire, Outcome.REJECTED, reason))
-        return Stored(Outcome.REJECTED, reason, ())
+            put_count(cursor, Entry(fire, Outcome.REJECTED, Reason.BAD_ENCODING))
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

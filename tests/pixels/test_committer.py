@@ -150,6 +150,14 @@ def test_a_poison_fire_is_rejected_alone(shop, desk):
         assert Membership.objects.count() == 20
 
 
+@pytest.mark.parametrize("fields", [{"pixel_id": 999_999}, {"page_host": "a.example", "page_path": "/\0"}])
+def test_a_fire_that_cannot_even_be_counted_for_its_pixel_is_counted_for_the_installation(shop, desk, fields):
+    poison, neighbour = desk.commit(fire(shop, **fields), fire(shop, browser="b" * 32))
+
+    assert (poison.outcome, neighbour.outcome) == (Outcome.REJECTED, Outcome.APPLIED)
+    assert FireDelta.objects.filter(advertiser=None, outcome="rejected").get().fires == 1
+
+
 def test_a_segment_of_another_advertiser_cannot_be_written_even_by_the_committer(shop, desk):
     foreign = make_segment(make_advertiser(), "foreign")
     crossed = fire(shop, changes=(Change("add", foreign.pk, 1, NOON, lifetime=timedelta(days=1)),))
