@@ -142,7 +142,15 @@ class DestinationAdmin(RemovableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
         # Deleted for good, not marked: there is nothing of it that a later fire or run could name.
         rows: QuerySet[Destination] = super(RemovableAdmin, self).get_queryset(request)
-        return rows.annotate(export_count=Count("exports"))
+        return rows
+
+    def complete(self, rows: list[Any], request: HttpRequest) -> None:
+        counted = (
+            Export.objects.filter(destination__in=rows).order_by().values_list("destination").annotate(Count("pk"))
+        )
+        counts = dict(counted)
+        for row in rows:
+            row.export_count = counts.get(row.pk, 0)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         seat = seat_at(request)
