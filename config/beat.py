@@ -5,6 +5,7 @@ a standby looks every second whether the lock has come free. A beat that has los
 lost the lock with it, and ends (its supervisor starts it again, as a standby).
 """
 
+import contextlib
 import time
 from typing import Any
 
@@ -13,8 +14,10 @@ import structlog
 from celery.beat import Scheduler
 from django.conf import settings
 
-from config.celery import beat_schedule, prepare_broker
+from config.celery import prepare_broker
+from config.clockwork import beat_schedule
 from config.environment import conninfo
+from config.heartbeat import Heart
 
 LOCK = 0x6D75_7374_6274  # "mustbt"
 
@@ -35,12 +38,14 @@ class StandbyScheduler(Scheduler):
                 time.sleep(1)
         prepare_broker()
         log.info("this beat ticks")
+        self.heart = Heart("beat")
         self.merge_inplace(beat_schedule(set(self.app.tasks)))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due, as long as the connection that holds the lock lives."""
         try:
             self.lock.execute("SELECT 1")
+            self.heart.beat(self.lock)
         except psycopg.Error as error:
             log.error("the lock is lost with its connection", error=type(error).__name__)
             raise SystemExit(1) from error
@@ -49,6 +54,8 @@ class StandbyScheduler(Scheduler):
     def close(self) -> None:
         """Let the next one tick."""
         super().close()
+        with contextlib.suppress(psycopg.Error):
+            self.heart.leave(self.lock)
         self.lock.close()
 
     def _holds_lock(self) -> bool:
