@@ -67,7 +67,7 @@ def drop_old_partitions(now: datetime | None = None) -> list[str]:
     for model, partitioning in partitioned_models():
         oldest_kept = (now or timezone.now()) - timedelta(days=partitioning.keep_days)
         for name in partition_names(model._meta.db_table):
-            start = _start(name)
+            start = partition_start(name)
             if start and partitioning.next(start) <= oldest_kept:
                 with connection.cursor() as cursor:
                     cursor.execute(f"DROP TABLE IF EXISTS {connection.ops.quote_name(name)}")
@@ -118,6 +118,7 @@ def _name(table: str, start: datetime) -> str:
     return f"{table}_{start:%Y%m%d}"
 
 
-def _start(name: str) -> datetime | None:
+def partition_start(name: str) -> datetime | None:
+    """Return when a partition begins, by its name; None for DEFAULT."""
     match = re.search(r"_(\d{8})$", name)
     return datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC) if match else None

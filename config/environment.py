@@ -16,6 +16,7 @@ from config.keys import installation_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 OWN_BROKER = "pgmq://muster"  # the name stands for our own database
+SHORTEST_TOKEN = 32
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -77,6 +78,13 @@ def fernet_key(folder: Path, name: str) -> str:
     """Return this installation's Fernet key `name`: 32 bytes from its own key file."""
     digest = hashlib.sha256(installation_key(folder, name).encode()).digest()
     return base64.urlsafe_b64encode(digest).decode()
+
+
+def token(value: str, name: str) -> str:
+    """Return a secret that others send us, or nothing; refuse one that can be guessed."""
+    if value and len(value) < SHORTEST_TOKEN:
+        raise ImproperlyConfigured(f"{name} is too short: use at least {SHORTEST_TOKEN} random letters.")
+    return value
 
 
 def cores() -> int:

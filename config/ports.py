@@ -22,6 +22,12 @@ def parse_bind(bind: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def nearby(bind: str) -> tuple[str, int]:
+    """Return where a listener that is bound to `bind` is reached from this machine."""
+    host, port = parse_bind(bind)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
+
+
 def await_free(bind: str, *, setting: str, timeout_seconds: float = 5.0) -> None:
     """Return when `bind` is free; it may take a moment until an instance that was killed is gone."""
     host, port = parse_bind(bind)

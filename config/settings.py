@@ -285,12 +285,14 @@ UNFOLD = theme.UNFOLD
 # Widgets find their templates where pages do.
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
-# --- Mail and logs --------------------------------------------------------------------------------
+# --- Mail, metrics, logs --------------------------------------------------------------------------------
 
 # The mail server, such as smtp+tls://user:password@mail.example.com:587; unset: mail is printed.
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 # The sender of what Muster mails.
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="muster@localhost")
+# The bearer token with which Prometheus reads /metrics of the admin's host; without one there is no such page.
+MUSTER_METRICS_TOKEN = environment.token(env.str("MUSTER_METRICS_TOKEN", default=""), "MUSTER_METRICS_TOKEN")
 # How much is logged: DEBUG, INFO, WARNING or ERROR.
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = logs.configuration(LOG_LEVEL)

@@ -15,6 +15,7 @@ from django.db.models import Case, CharField, Exists, F, IntegerField, OuterRef,
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from audience import metrics
 from audience.crash import crash_point
 from audience.tenancy import acting_for
 from exports.destinations.opening import connect, settings_of
@@ -185,6 +186,15 @@ def _end(run: Run, lease: Lease, state: Run.State, reason: str = "", facts: Fact
         )
         if state == State.FAILED and from_reason and from_reason.pauses_destination:
             pause(run.destination, reason)
+    _count_end(run, lease, state, reason)
+
+
+def _count_end(run: Run, lease: Lease, state: Run.State, reason: str) -> None:
+    metrics.count_run(state, reason)
+    if state == State.DELIVERED and run.started_at is not None:
+        seconds = (timezone.now() - run.started_at).total_seconds()
+        moved = lease.progress
+        metrics.count_delivery(rows=moved.rows_written, sent_bytes=moved.bytes_packed, seconds=seconds)
 
 
 def pause(destination: Destination, reason: str) -> None:

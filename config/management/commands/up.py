@@ -1,6 +1,7 @@
 """`manage.py up`: all of Muster on this machine, as one group."""
 
 import http.client
+import os
 import secrets
 import signal
 import sys
@@ -16,9 +17,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection
 
-from config import health
+from audience.metrics import FOLDER_VARIABLE
+from config import health, metrics
 from config.celery import prepare_broker
-from config.ports import PortTakenError, await_free, parse_bind
+from config.ports import PortTakenError, await_free, nearby, parse_bind
 from config.postgres import EmbeddedServer, PostgresError
 from config.supervisor import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Group, Program, to_terminal
 
@@ -70,6 +72,8 @@ class Command(BaseCommand):
         )
         if self.stopping.is_set():
             return
+        # Each program keeps its counts there, and the web adds them up.
+        os.environ[FOLDER_VARIABLE] = str(metrics.make_folder())
         revival = Revival(server)
         group.start()
         try:
@@ -204,9 +208,7 @@ def manage(*words: str) -> list[str]:
 
 def answers(bind: str, url: str) -> bool:
     """Say whether a listener answers HTTP there, with whatever status."""
-    host, port = parse_bind(bind)
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    listener = http.client.HTTPConnection(near, port, timeout=5)
+    listener = http.client.HTTPConnection(*nearby(bind), timeout=5)
     try:
         listener.request("GET", "/health/live", headers={"Host": urlsplit(url).netloc})
         return bool(listener.getresponse().status)
