@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
@@ -10,7 +11,10 @@ from audience.teams import seat_at
 
 
 class Entry(NamedTuple):
-    """One line of the menu: a model's list, as `app_label.model_name`, or another page of the model by its name."""
+    """One line of the menu: a model's list, as `app_label.model_name`, or another page of the model by its name.
+
+    Without a model it is a page of the site's own, for operators.
+    """
 
     title: str
     icon: str
@@ -19,7 +23,7 @@ class Entry(NamedTuple):
 
     @property
     def link(self) -> str:
-        return reverse(f"admin:{self.model.replace('.', '_')}_{self.page}")
+        return reverse(f"admin:{self.model.replace('.', '_')}_{self.page}" if self.model else f"admin:{self.page}")
 
 
 class Group(NamedTuple):
@@ -55,7 +59,13 @@ MENU = (
             Entry("API tokens", "key", "audience.apitoken"),
         ),
     ),
-    Group("Installation", (Entry("Users", "manage_accounts", "auth.user"),)),
+    Group(
+        "Installation",
+        (
+            Entry("Users", "manage_accounts", "auth.user"),
+            Entry("System", "monitor_heart", "", "system"),
+        ),
+    ),
 )
 
 
@@ -68,16 +78,21 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _items(group: Group, request: HttpRequest) -> list[dict[str, Any]]:
-    pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
     # The theme would mark a model's list on all addresses below it; some have a line of their own.
     own_pages = {entry.link for one in MENU for entry in one.entries if entry.page != "changelist"}
     items: list[dict[str, Any]] = []
     for entry in group.entries:
-        page = pages.get(entry.model)
-        if page is not None and page.has_view_permission(request):
+        if _may_open(entry, request):
             is_here = {"active": entry.link == request.path} if request.path in own_pages else {}
             items.append({"title": entry.title, "icon": entry.icon, "link": entry.link, **is_here})
     return items
+
+
+def _may_open(entry: Entry, request: HttpRequest) -> bool:
+    if not entry.model:
+        return bool(getattr(request.user, "is_superuser", False))
+    page = admin.site._registry.get(apps.get_model(entry.model))
+    return page is not None and page.has_view_permission(request)
 
 
 def site_title(request: HttpRequest) -> str:

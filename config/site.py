@@ -14,6 +14,7 @@ from unfold.sites import UnfoldAdminSite
 
 from audience.models import Advertiser
 from audience.teams import NOT_FOUND, SESSION_KEY, Seat, advertisers_of, seat_at, seat_of
+from config import system
 
 # What somebody without a team may still do.
 _OPEN_TO_ALL = {"logout", "password_change", "password_change_done", "jsi18n"}
@@ -51,7 +52,11 @@ class MusterSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls = [url for url in super().get_urls() if getattr(url, "name", None) not in _SWITCHED_OFF]
-        return [path("advertiser/", self.admin_view(self.switch), name="switch_advertiser"), *urls]
+        own = [
+            path("advertiser/", self.admin_view(self.switch), name="switch_advertiser"),
+            path("system/", self.admin_view(system.show), name="system"),
+        ]
+        return [*own, *urls]
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         """Wrap a page: sign in first, then say so to somebody without a team."""
