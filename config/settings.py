@@ -81,6 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.proxies.TrustedProxyMiddleware",
+    "config.requests.RequestLogMiddleware",
     "config.headers.ResponseHeadersMiddleware",
     "config.headers.ContentSecurityPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -19,6 +19,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from config.leash import SUPERVISED, leashed
+from config.logs import wrapped
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -151,6 +152,7 @@ def _read(name: str, process: subprocess.Popen[bytes], logs: Path, say: Say) -> 
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
             if line:
+                line = wrapped(name, line)
                 handler.emit(logging.LogRecord(name, logging.INFO, "", 0, line, None, None))
                 say(name, readable(line))
     handler.close()

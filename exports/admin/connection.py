@@ -35,7 +35,7 @@ def fetch_key(page_admin: Any, request: HttpRequest, row: Destination | None) ->
         key = host_keys.fetch_key(host, int(port))
     except DeliveryError as error:
         return JsonResponse({"error": str(error)})
-    log.info("host key fetched", host=host, port=port, by=showing.person_at(request))
+    log.info("host key fetched", destination=row.pk if row else None, user=request.user.pk)
     if row is not None:
         page_admin.log_change(request, row, f"Fetched the key of {host}: {key.fingerprint}")
     pinned = host_keys.pinned_keys(row) if row else []
