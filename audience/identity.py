@@ -4,23 +4,23 @@ Law: whoever changes what belongs to a profile holds that profile's row lock (`F
 of profile ids. So two workers never decide about one person from each other's half-seen facts, and sorted locks
 cannot deadlock.
 
-Ids travel as text here and in the batch: to hash, sort and print UUID objects costs more than to parse a fire.
+Ids are 16 bytes and instants are numbers here and in the batch (`audience.columns`).
 """
 
 import hashlib
 import unicodedata
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-import psycopg
-
-from audience.arrays import instants, plain, texts
-from audience.ids import uuid7, uuid_text
+from audience.columns import bigints, instants, texts, uuids
+from audience.ids import uuid7_bytes
+from audience.instants import HOUR, Instant, unix_milliseconds
+from audience.talk import Rows, Statement, Talk, reads, writes
 
 KINDS = ("browser", "customer_id", "email", "phone", "device")
 LONGEST_VALUE = 320
-SEEN_PRECISION = timedelta(hours=1)
+SEEN_PRECISION = HOUR
+ATTEMPTS = 3
 
 
 class BadIdentifier(ValueError):
@@ -35,13 +35,31 @@ class Key(NamedTuple):
     value: str
 
     @property
-    def id(self) -> str:
+    def id(self) -> bytes:
         return identifier_id(*self)
 
 
-def identifier_id(advertiser_id: int, kind: str, value: str) -> str:
-    """Return the primary key of an identifier, a UUID as text: 128 bits of SHA-256 over its three parts."""
-    return uuid_text(hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode()).hexdigest())
+class Known(NamedTuple):
+    """What is known of an identifier: its profile, and when it was last noted as seen."""
+
+    profile_id: bytes
+    seen_at: Instant
+
+
+People = Mapping[Key, Known]
+
+
+class ProfileGone(Exception):
+    """Profiles that were known have been merged or erased meanwhile: look these identifiers up again."""
+
+    def __init__(self, keys: Collection[Key]) -> None:
+        super().__init__(f"The profiles of {len(keys)} identifiers are gone.")
+        self.keys = keys
+
+
+def identifier_id(advertiser_id: int, kind: str, value: str) -> bytes:
+    """Return the primary key of an identifier, the 16 bytes of a UUID: the first of SHA-256 over its three parts."""
+    return hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode()).digest()[:16]
 
 
 def normalise(kind: str, value: str) -> str:
@@ -77,81 +95,148 @@ def _phone(text: str) -> str:
     return f"+{digits}"
 
 
-_FIND = """
-    SELECT i.id::text, p.id::text, p.last_seen_at
-    FROM audience_identifier i
-    JOIN audience_profile p ON p.id = i.profile_id AND p.advertiser_id = i.advertiser_id
-    WHERE i.id = ANY(%s::uuid[])
-    ORDER BY p.id FOR NO KEY UPDATE OF p
-"""
-_MAKE_IDENTIFIERS = """
+_LOCATE = reads("SELECT id, profile_id, last_seen_at FROM audience_identifier WHERE id = ANY(%s::uuid[])")
+_LOCK = reads(
+    "SELECT id, advertiser_id FROM audience_profile WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+)
+_MAKE_IDENTIFIERS = reads(
+    """
     INSERT INTO audience_identifier (id, advertiser_id, kind, value, profile_id, first_seen_at, last_seen_at)
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::timestamptz[],
         %s::timestamptz[])
-    ON CONFLICT (id) DO NOTHING RETURNING id::text
-"""
-_MAKE_PROFILES = """
+    ON CONFLICT (id) DO NOTHING RETURNING id
+    """
+)
+_MAKE_PROFILES = writes(
+    """
     INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-"""
-_SEE = """
+    """
+)
+_SEE = writes(
+    """
     WITH seen AS (
-        SELECT * FROM unnest(%(identifiers)s::uuid[], %(profiles)s::uuid[], %(at)s::timestamptz[])
-            AS s(identifier_id, profile_id, at)
+        SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[]) AS s(identifier_id, profile_id, at)
     ), identifiers AS (
         UPDATE audience_identifier i SET last_seen_at = greatest(i.last_seen_at, s.at)
         FROM seen s WHERE i.id = s.identifier_id
     )
     UPDATE audience_profile p SET last_seen_at = greatest(p.last_seen_at, s.at)
     FROM (SELECT profile_id, max(at) AS at FROM seen GROUP BY profile_id) s WHERE p.id = s.profile_id
-"""
+    """
+)
 
 
-def find(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, str]:
-    """Return the profiles of the identifiers that are known, and lock them for this transaction."""
-    return _find(cursor, {key.id: key for key in keys}, at)
+def find_or_make(
+    keys: Collection[Key], at: Instant, *, makes: Callable[[Key], bool] = lambda _: True
+) -> Talk[dict[Key, bytes]]:
+    """Return the profiles of the identifiers, all locked for this transaction.
+
+    What is not known is made where `makes` says so, and otherwise left out.
+    """
+    for attempt in range(ATTEMPTS):
+        people = yield from locate(keys)
+        people |= yield from make([key for key in keys if key not in people and makes(key)], at)
+        (locked,) = yield [lock(people)]
+        try:
+            check_locked(people, locked)
+        except ProfileGone:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            yield from see(people, at)
+            return {key: known.profile_id for key, known in people.items()}
+    raise AssertionError("unreachable")
 
 
-def find_or_make(cursor: psycopg.Cursor[tuple[object, ...]], keys: Collection[Key], at: datetime) -> dict[Key, str]:
-    """Return the profile of every identifier, making those that are missing; all are locked."""
+def locate(keys: Collection[Key]) -> Talk[dict[Key, Known]]:
+    """Return what is known of the identifiers. Nothing is locked: the profile may be another's by now."""
+    if not keys:
+        return {}
     by_id = {key.id: key for key in keys}
-    found = _find(cursor, by_id, at)
-    missing = {identifier: key for identifier, key in by_id.items() if key not in found}
-    if missing:
-        found |= _make(cursor, missing, at)
-    return found
+    (rows,) = yield [_LOCATE(uuids(list(by_id)))]
+    return {by_id[identifier]: Known(profile, seen) for identifier, profile, seen in rows}
 
 
-def _find(cursor: psycopg.Cursor[tuple[object, ...]], by_id: dict[str, Key], at: datetime) -> dict[Key, str]:
-    cursor.execute(_FIND, [plain(by_id)])
-    found: dict[Key, str] = {}
-    unseen: list[tuple[str, str]] = []
-    seen_since = at - SEEN_PRECISION
-    for identifier, profile, last_seen_at in cursor.fetchall():
-        found[by_id[identifier]] = profile  # type: ignore[index, assignment]
-        if last_seen_at < seen_since:  # type: ignore[operator]
-            unseen.append((identifier, profile))  # type: ignore[arg-type]
-    if unseen:
-        identifiers, profiles = zip(*sorted(unseen), strict=True)
-        instant = instants([at] * len(unseen))
-        cursor.execute(_SEE, {"identifiers": plain(identifiers), "profiles": plain(profiles), "at": instant})
-    return found
-
-
-def _make(cursor: psycopg.Cursor[tuple[object, ...]], missing: dict[str, Key], at: datetime) -> dict[Key, str]:
-    ids = sorted(missing)
-    keys = [missing[identifier] for identifier in ids]
-    profiles = {identifier: str(uuid7()) for identifier in ids}
-    owners = plain(key.advertiser_id for key in keys)
+def make(keys: Collection[Key], at: Instant) -> Talk[dict[Key, Known]]:
+    """Make the identifiers, each with a profile of its own. What another worker has made meanwhile is found."""
+    if not keys:
+        return {}
+    by_id = {key.id: key for key in keys}
+    ids = sorted(by_id)
+    profiles = {identifier: uuid7_bytes(unix_milliseconds(at)) for identifier in ids}
+    ours = [by_id[identifier] for identifier in ids]
     now = instants([at] * len(ids))
-    kinds, values = texts(key.kind for key in keys), texts(key.value for key in keys)
-    cursor.execute(_MAKE_IDENTIFIERS, [plain(ids), owners, kinds, values, plain(profiles.values()), now, now])
-    made = [identifier for (identifier,) in cursor.fetchall()]
-    new = [profiles[identifier] for identifier in made]  # type: ignore[index]
-    now = instants([at] * len(made))
-    owners = plain(missing[identifier].advertiser_id for identifier in made)  # type: ignore[index]
-    cursor.execute(_MAKE_PROFILES, [plain(new), owners, now, now])
-    result = {missing[identifier]: profiles[identifier] for identifier in made}  # type: ignore[index]
-    # Another worker was first with these: its profile counts, and ours was never written.
-    taken = {identifier: missing[identifier] for identifier in ids if missing[identifier] not in result}
-    return result | (_find(cursor, taken, at) if taken else {})
+    kinds, values = texts([key.kind for key in ours]), texts([key.value for key in ours])
+    owners = bigints([key.advertiser_id for key in ours])
+    (rows,) = yield [_MAKE_IDENTIFIERS(uuids(ids), owners, kinds, values, uuids(list(profiles.values())), now, now)]
+    made = [identifier for (identifier,) in rows]
+    if made:
+        now = instants([at] * len(made))
+        owners = bigints([by_id[identifier].advertiser_id for identifier in made])
+        yield [_MAKE_PROFILES(uuids([profiles[one] for one in made]), owners, now, now)]
+    people = {by_id[identifier]: Known(profiles[identifier], at) for identifier in made}
+    return people | (yield from locate([key for key in keys if key not in people]))
+
+
+def lock(people: People) -> Statement:
+    """Return the statement that locks the profiles; `check_locked` looks at its rows."""
+    return _LOCK(uuids(sorted({known.profile_id for known in people.values()})))
+
+
+def check_locked(people: People, locked: Rows) -> None:
+    """Raise `ProfileGone` where a profile is not there any more."""
+    owners: dict[bytes, int] = dict(locked)
+    gone = [key for key, known in people.items() if owners.get(known.profile_id) != key.advertiser_id]
+    if gone:
+        raise ProfileGone(gone)
+
+
+def see(people: People, at: Instant) -> Talk[dict[Key, Known]]:
+    """Note when the people were seen, to the hour; return those whose note is new."""
+    since = at - SEEN_PRECISION
+    unseen = {key: Known(known.profile_id, at) for key, known in people.items() if known.seen_at < since}
+    if unseen:
+        rows = sorted((key.id, known.profile_id) for key, known in unseen.items())
+        identifiers, profiles = zip(*rows, strict=True)
+        yield [_SEE(uuids(identifiers), uuids(profiles), instants([at] * len(rows)))]
+    return unseen
+
+
+class Memory:
+    """What a process knows of identifiers, so that it need not ask for each: the last ones that it met.
+
+    Only what is committed may be kept. Entries may be out of date (a merge, an erasure by another process): the locks
+    find that out.
+    """
+
+    def __init__(self, most: int) -> None:
+        # Two generations: the old one is thrown away whole, and who is met again moves to the young one.
+        self._half = most // 2
+        self._young: dict[Key, Known] = {}
+        self._old: dict[Key, Known] = {}
+
+    def recall(self, keys: Collection[Key]) -> dict[Key, Known]:
+        young, old = self._young, self._old
+        found = {}
+        for key in keys:
+            known = young.get(key)
+            if known is None and (known := old.get(key)) is not None:
+                self._put(key, known)
+            if known is not None:
+                found[key] = known
+        return found
+
+    def keep(self, people: People) -> None:
+        for key, known in people.items():
+            self._put(key, known)
+
+    def forget(self, keys: Collection[Key]) -> None:
+        for key in keys:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
+    def _put(self, key: Key, known: Known) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[key] = known

@@ -1,9 +1,10 @@
 """What of a fire's actions is done (pixels.md 2.1 to 2.4): each passes the checks below or is refused alone."""
 
+import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from audience.instants import MINUTE
 from pixels.catalogue import KnownAdvertiser, KnownSegment, Picture
 from pixels.facts import Refusal
 from pixels.parsing import Do, Item, is_code, read_lifetime, read_number, read_value
@@ -15,7 +16,6 @@ from segments.models import Segment
 LONGEST_NAME = 50
 LONGEST_SHOWN_VALUE = 20
 MOST_SHOWN = 100
-NO_TIME = timedelta(0)
 
 
 class Action:
@@ -28,7 +28,7 @@ class Action:
         self.segment = segment
         self.host = host
         self.notes = notes
-        self.lifetime = NO_TIME
+        self.lifetime = 0
         self.value: int | None = None
 
     def note(self, note: Note) -> None:
@@ -74,7 +74,7 @@ def take_lifetime(action: Action) -> Reason | None:
     if minutes > segment.longest_lifetime_minutes:
         minutes = segment.longest_lifetime_minutes
         action.note(Note.LIFETIME_SHORTENED)
-    action.lifetime = timedelta(minutes=minutes)
+    action.lifetime = minutes * MINUTE
     return None
 
 
@@ -104,18 +104,18 @@ ACTION_CHECKS: tuple[Callable[[Action], Reason | None], ...] = (
 
 
 class Decided(NamedTuple):
-    """What is done and what is refused, in the tag's order, and the codes of the segments that it names."""
+    """What is done and what is refused, in the tag's order, with notes, and both as JSON for the live view."""
 
-    changes: list[Change]
-    refusals: list[Refusal]
-    codes: dict[int, str]
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[Note, ...] = ()
+    shown: str = "[]"
 
 
-def decide(
-    items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host: str, at: datetime, notes: list[Note]
-) -> Decided:
-    """Check every item. A refused one does not hold back the others; notes are added to `notes`."""
+def decide(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host: str) -> Decided:
+    """Check every item of a tag on a page of this host. A refused one does not hold back the others."""
     asked: dict[tuple[Do, int | str], Action | Refusal] = {}
+    notes: list[Note] = []
     codes: dict[int, str] = {}
     for item in items:
         segment = find_segment(item, owner, picture)
@@ -129,15 +129,15 @@ def decide(
         if isinstance(action, Action) and (reason := _first_failure(action)) is not None:
             asked[key] = _refusal(action.item, action.segment.code, reason)
 
-    decided = Decided([], [], codes)
+    changes, refusals = [], []
     for (do, number), one in asked.items():
         if isinstance(one, Refusal):
-            decided.refusals.append(one)
+            refusals.append(one)
         elif do == "add" and isinstance(asked.get(("remove", number)), Action):
             one.note(Note.REMOVE_WINS)
         else:
-            decided.changes.append(_change(one, at))
-    return decided
+            changes.append(_change(one))
+    return Decided(tuple(changes), tuple(refusals), tuple(notes), _show(changes, refusals, codes))
 
 
 def refuse_all(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, reason: Reason) -> Decided:
@@ -145,13 +145,21 @@ def refuse_all(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, 
 
     Only segments that there are; nothing of the tag's own text.
     """
-    decided = Decided([], [], {})
+    refusals = []
     for item in items[:MOST_SHOWN]:
         segment = find_segment(item, owner, picture)
         if isinstance(segment, KnownSegment):
-            decided.refusals.append(Refusal(item.do, segment.code, reason))
-            decided.codes[segment.id] = segment.code
-    return decided
+            refusals.append(Refusal(item.do, segment.code, reason))
+    return Decided(refusals=tuple(refusals), shown=_show([], refusals, {}))
+
+
+def _show(changes: Sequence[Change], refusals: Sequence[Refusal], codes: dict[int, str]) -> str:
+    actions: list[dict[str, object]] = [
+        {"do": one.do, "segment": one.segment_id, "code": codes[one.segment_id], "value": one.value}
+        for one in changes
+    ]
+    actions += [{"do": one.do, "code": one.segment, "value": one.value, "reason": one.reason} for one in refusals]
+    return json.dumps(actions)
 
 
 def find_segment(item: Item, owner: KnownAdvertiser, picture: Picture) -> KnownSegment | Reason:
@@ -181,15 +189,14 @@ def _first_failure(action: Action) -> Reason | None:
     return None
 
 
-def _change(action: Action, at: datetime) -> Change:
+def _change(action: Action) -> Change:
     segment = action.segment
     if action.item.do == "remove":
-        return Change("remove", segment.id, segment.version, at)
+        return Change("remove", segment.id, segment.version)
     return Change(
         "add",
         segment.id,
         segment.version,
-        at,
         lifetime=action.lifetime,
         value=action.value,
         refire=segment.refire,

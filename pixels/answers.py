@@ -1,7 +1,6 @@
 """What the door says back, byte for byte (pixels.md 1.2). Nothing from a request ever enters a body."""
 
 from typing import NamedTuple
-from uuid import UUID
 
 GIF = bytes.fromhex("4749463839610100010080000000000000000021f90401000000002c00000000010001000002024401003b")
 SCRIPT = b"/* muster */\n"
@@ -26,7 +25,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def fire_answer(fire_id: UUID, *, is_script: bool, set_cookie: str | None) -> Answer:
+def fire_answer(fire_id: bytes, *, is_script: bool, set_cookie: str | None) -> Answer:
     """Return the answer of a fire: the same whatever became of it."""
     common = _SCRIPT_HEADERS if is_script else _IMAGE_HEADERS
     headers = [*common, ("muster-fire", crockford(fire_id))]
@@ -40,7 +39,7 @@ def head_answer(*, is_script: bool) -> Answer:
     return Answer(200, _SCRIPT_HEADERS if is_script else _IMAGE_HEADERS, SCRIPT if is_script else GIF)
 
 
-def busy_answer(fire_id: UUID) -> Answer:
+def busy_answer(fire_id: bytes) -> Answer:
     """Return the answer of a fire that is not stored. It is an image whatever was asked for."""
     headers = [*_IMAGE_HEADERS, ("muster-fire", crockford(fire_id)), ("retry-after", "5")]
     return Answer(503, headers, GIF)
@@ -70,9 +69,10 @@ LINE_TOO_LONG = text_answer(414, "The address is too long.\n")
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_SHIFTS = range(120, -1, -10)
 
 
-def crockford(number: UUID) -> str:
-    """Return a UUID as 26 digits of Crockford's base 32, which sort as the number does."""
-    value, pairs = number.int, _PAIRS
-    return "".join([pairs[value >> shift & 1023] for shift in range(120, -1, -10)])
+def crockford(fire_id: bytes) -> str:
+    """Return a UUID's 16 bytes as 26 digits of Crockford's base 32, which sort as the UUIDs do."""
+    value, pairs = int.from_bytes(fire_id), _PAIRS
+    return "".join([pairs[value >> shift & 1023] for shift in _SHIFTS])

@@ -1,25 +1,20 @@
 """One batch of fires in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import psycopg
-
-from audience.arrays import instants, plain, texts
-from audience.identity import Key, find_or_make
-from audience.ids import uuid_text
+from audience.columns import bigints, instants, integers, texts, uuids
+from audience.identity import Key, Known, Memory, check_locked, locate, lock, make, see
+from audience.instants import HOUR, Instant
+from audience.talk import Talk, reads, writes
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
-from segments.changes import Asked, DayOf, apply_changes
+from segments.changes import Asked, DayOf, fold, read, write
 
-Cursor = psycopg.Cursor[tuple[Any, ...]]
-EVENT_ID_MEMORY = timedelta(hours=24)
+EVENT_ID_MEMORY = 24 * HOUR
 
 
 class Stored(NamedTuple):
@@ -37,53 +32,61 @@ class Entry:
     fire: Fire
     outcome: Outcome
     reason: Reason | None
-    profile_id: str | None = None
+    profile_id: bytes | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def store(cursor: Cursor, fires: Sequence[Fire], day_of: DayOf) -> list[Stored]:
-    """Store a batch in the caller's transaction; return how each fire ended.
+class Done(NamedTuple):
+    """What a batch did: how each fire ended, and the people to keep in memory once it is committed."""
 
-    Raises what psycopg raises; then nothing of the batch may be committed.
+    stored: list[Stored]
+    met: dict[Key, Known]
+
+
+def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory) -> Talk[Done]:
+    """Store a batch in one transaction.
+
+    Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
     entries = [_entry(fire) for fire in fires]
-    drop_duplicates(cursor, entries)
-    put_profiles(cursor, entries)
-    put_changes(cursor, entries, day_of)
-    put_fires(cursor, entries)
-    return [Stored(entry.outcome, entry.reason, tuple(entry.notes)) for entry in entries]
+    yield from drop_duplicates(entries)
+    met = yield from put_changes(entries, day_of, memory)
+    yield from put_fires(entries)
+    return Done([Stored(entry.outcome, entry.reason, tuple(entry.notes)) for entry in entries], met)
 
 
 def _entry(fire: Fire) -> Entry:
-    reason = fire.reason
-    if reason is None and not fire.changes:
-        reason = fire.refusals[0].reason if fire.refusals else Reason.EMPTY
-    outcome = Outcome.APPLIED if reason is None else Outcome.REJECTED
-    return Entry(fire, outcome, reason, notes=list(fire.notes))
+    outcome = Outcome.APPLIED if fire.reason is None else Outcome.REJECTED
+    return Entry(fire, outcome, fire.reason, None, list(fire.notes))
 
 
 # The lock makes two workers with the same eid wait for each other; a partitioned table cannot keep it unique by time.
-_LOCK_EVENT_IDS = "SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys"
-_SEEN_EVENT_IDS = (
-    "SELECT id::text, max(seen_at) FROM pixels_eventid WHERE id = ANY(%s::uuid[]) AND seen_at > %s GROUP BY id"
+_LOCK_EVENT_IDS = writes("SELECT pg_advisory_xact_lock(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys")
+_SEEN_EVENT_IDS = reads(
+    """
+    SELECT id, max(seen_at) FROM pixels_eventid
+    WHERE id = ANY(%s::uuid[]) AND seen_at > (%s::timestamptz[])[1] GROUP BY id
+    """
 )
-_REMEMBER_EVENT_IDS = """
+_REMEMBER_EVENT_IDS = writes(
+    """
     INSERT INTO pixels_eventid (id, seen_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
     ON CONFLICT DO NOTHING
-"""
+    """
+)
 
 
-def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
+def drop_duplicates(entries: Sequence[Entry]) -> Talk[None]:
     """Mark the fires whose `eid` the same browser has fired within 24 hours."""
     marked = [(entry, event_id(entry.fire)) for entry in entries if entry.fire.eid and entry.fire.browser]
     if not marked:
         return
-    ids = {id_ for _, id_ in marked}
-    cursor.execute(_LOCK_EVENT_IDS, [plain(int(id_[:8], 16) for id_ in ids)])
+    ids = list({id_ for _, id_ in marked})
     oldest = min(entry.fire.received_at for entry, _ in marked) - EVENT_ID_MEMORY
-    cursor.execute(_SEEN_EVENT_IDS, [plain(ids), oldest])
-    seen: dict[str, datetime] = dict(cursor.fetchall())
-    new: dict[str, datetime] = {}
+    locks = bigints([int.from_bytes(id_[:4]) for id_ in ids])
+    (rows,) = yield [_LOCK_EVENT_IDS(locks), _SEEN_EVENT_IDS(uuids(ids), instants([oldest]))]
+    seen: dict[bytes, Instant] = dict(rows)
+    new: dict[bytes, Instant] = {}
     for entry, id_ in marked:
         at = entry.fire.received_at
         if id_ in seen and seen[id_] > at - EVENT_ID_MEMORY:
@@ -91,23 +94,51 @@ def drop_duplicates(cursor: Cursor, entries: Sequence[Entry]) -> None:
         elif entry.outcome == Outcome.APPLIED:
             seen[id_] = new[id_] = at
     if new:
-        cursor.execute(_REMEMBER_EVENT_IDS, [plain(new), instants(new.values())])
+        yield [_REMEMBER_EVENT_IDS(uuids(list(new)), instants(list(new.values())))]
 
 
-def event_id(fire: Fire) -> str:
+def event_id(fire: Fire) -> bytes:
     """Return the key of an `eid`: it means something for one advertiser and one browser only."""
-    return uuid_text(hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode()).hexdigest())
+    return hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def put_profiles(cursor: Cursor, entries: Sequence[Entry]) -> None:
-    """Find or make the profile of every fire that is applied; the others make none."""
-    keys = [(entry, _key(entry.fire)) for entry in entries if entry.outcome == Outcome.APPLIED]
-    if not keys:
-        return
-    now = max(entry.fire.received_at for entry, _ in keys)
-    profiles = find_or_make(cursor, {key for _, key in keys}, now)
-    for entry, key in keys:
-        entry.profile_id = profiles[key]
+def put_changes(entries: Sequence[Entry], day_of: DayOf, memory: Memory) -> Talk[dict[Key, Known]]:
+    """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
+
+    Return the people of whom the memory does not know this.
+    """
+    applied = [(entry, _key(entry.fire)) for entry in entries if entry.outcome is Outcome.APPLIED]
+    if not applied:
+        return {}
+    now = max(entry.fire.received_at for entry, _ in applied)
+    keys = {key for _, key in applied}
+    people = memory.recall(keys)
+    met = yield from _meet(keys - people.keys(), now)
+    people |= met
+    asked: list[Asked] = []
+    owners: list[Entry] = []
+    for entry, key in applied:
+        fire = entry.fire
+        profile_id = entry.profile_id = people[key].profile_id
+        for change in fire.changes:
+            asked.append(Asked(key.advertiser_id, profile_id, change, fire.received_at))
+            owners.append(entry)
+    # Sent together: PostgreSQL reads the rows when it has the locks.
+    locked, rows = yield [lock(people), read(asked)]
+    check_locked(people, locked)
+    met |= yield from see(people, now)
+    outcome = fold(rows, asked, day_of)
+    yield [write(outcome)]
+    for entry, decision in zip(owners, outcome.decisions, strict=True):
+        if decision.notes:
+            entry.notes += [note for note in decision.notes if note not in entry.notes]
+    return met
+
+
+def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:
+    """Find or make people."""
+    people = yield from locate(keys)
+    return people | (yield from make(keys - people.keys(), now))
 
 
 def _key(fire: Fire) -> Key:
@@ -116,20 +147,10 @@ def _key(fire: Fire) -> Key:
     return Key(fire.advertiser_id, "browser", fire.browser)
 
 
-def put_changes(cursor: Cursor, entries: Sequence[Entry], day_of: DayOf) -> None:
-    """Apply what the fires add and remove."""
-    asked, owners = [], []
-    for entry in entries:
-        fire = entry.fire
-        if entry.profile_id is not None and fire.advertiser_id is not None:
-            asked += [Asked(fire.advertiser_id, entry.profile_id, change) for change in fire.changes]
-            owners += [entry] * len(fire.changes)
-    for entry, decision in zip(owners, apply_changes(cursor, asked, day_of), strict=True):
-        entry.notes += [note for note in decision.notes if note not in entry.notes]
-
-
-# One statement for the fires and their counts: each round trip costs a batch 50 microseconds.
-_PUT_FIRES = """
+# One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:
+# each row of fires has its row of counts here, and a key of its own would be looked up for every single fire.
+_PUT_FIRES = writes(
+    """
     WITH fires AS (
         INSERT INTO pixels_fire (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes,
             actions, other, page_host, page_path, browser, device, same)
@@ -144,32 +165,33 @@ _PUT_FIRES = """
         last_at)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
         %s::text[], %s::int[], %s::timestamptz[])
-"""
+    """
+)
 
 
-def put_fires(cursor: Cursor, entries: Sequence[Entry]) -> None:
+def put_fires(entries: Sequence[Entry]) -> Talk[None]:
     """Write the fires for the live view and count them; those that lead to no pixel are only counted."""
     shown = [entry for entry in entries if entry.fire.pixel_id is not None]
-    cursor.execute(_PUT_FIRES, [*_fire_columns(shown), *_count_columns(entries)])
+    yield [_PUT_FIRES(*_fire_columns(shown), *_count_columns(entries))]
 
 
-def put_count(cursor: Cursor, entry: Entry) -> None:
+def put_count(entry: Entry) -> Talk[None]:
     """Count a fire of which nothing else can be kept."""
-    cursor.execute(_PUT_FIRES, [*_fire_columns([]), *_count_columns([entry])])
+    yield [_PUT_FIRES(*_fire_columns([]), *_count_columns([entry]))]
 
 
-def _fire_columns(entries: Sequence[Entry]) -> list[str]:
+def _fire_columns(entries: Sequence[Entry]) -> list[Any]:
     fires = [entry.fire for entry in entries]
     return [
-        plain([fire.id for fire in fires]),
+        uuids([fire.id for fire in fires]),
         instants([fire.received_at for fire in fires]),
-        plain([fire.advertiser_id for fire in fires]),
-        plain([fire.pixel_id for fire in fires]),
-        plain([entry.profile_id for entry in entries]),
+        bigints([fire.advertiser_id for fire in fires]),
+        bigints([fire.pixel_id for fire in fires]),
+        uuids([entry.profile_id for entry in entries]),
         texts([entry.outcome for entry in entries]),
         texts([entry.reason or "" for entry in entries]),
         texts(["{" + ",".join(entry.notes) + "}" for entry in entries]),
-        texts([_actions(fire) for fire in fires]),
+        texts([fire.actions for fire in fires]),
         texts([fire.other for fire in fires]),
         texts([fire.page_host for fire in fires]),
         texts([fire.page_path for fire in fires]),
@@ -179,49 +201,26 @@ def _fire_columns(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _count_columns(entries: Sequence[Entry]) -> list[str]:
-    """The fires by advertiser, pixel, hour, outcome, reason and page."""
-    counts: Counter[tuple[Any, ...]] = Counter()
-    last_at: dict[tuple[Any, ...], datetime] = {}
+def _count_columns(entries: Sequence[Entry]) -> list[Any]:
+    """The fires by advertiser, pixel, hour, outcome, reason and page, with their number and the last one's time."""
+    counts: dict[tuple[Any, ...], int] = {}
+    last_at: dict[tuple[Any, ...], Instant] = {}
     for entry in entries:
         fire = entry.fire
-        at = fire.received_at
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        owner = (fire.advertiser_id, fire.pixel_id, hour)
-        key = (*owner, entry.outcome, entry.reason or "", fire.page_host, fire.page_path)
-        counts[key] += 1
+        at, reason = fire.received_at, entry.reason or ""
+        hour = at - at % HOUR
+        key = (fire.advertiser_id, fire.pixel_id, hour, entry.outcome, reason, fire.page_host, fire.page_path)
+        counts[key] = counts.get(key, 0) + 1
         last_at[key] = max(at, last_at.get(key, at))
     advertisers, pixels, hours, *words = zip(*counts, strict=True)
     return [
-        plain(advertisers),
-        plain(pixels),
+        bigints(advertisers),
+        bigints(pixels),
         instants(hours),
         *(texts(column) for column in words),
-        plain(counts.values()),
-        instants(last_at.values()),
+        integers(list(counts.values())),
+        instants(list(last_at.values())),
     ]
-
-
-def _actions(fire: Fire) -> str:
-    """What the fire did and did not do, for the live view, as JSON."""
-    if len(fire.changes) == 1 and not fire.refusals:
-        # Nearly every fire. Codes are letters, digits, - and _ (a constraint of the segment), so need no escaping.
-        (one,) = fire.changes
-        code, value = fire.codes.get(one.segment_id, ""), "null" if one.value is None else one.value
-        return f'[{{"do": "{one.do}", "segment": {one.segment_id}, "code": "{code}", "value": {value}}}]'
-    actions: list[dict[str, object]] = [
-        {
-            "do": one.do,
-            "segment": one.segment_id,
-            "code": fire.codes.get(one.segment_id, ""),
-            "value": one.value,
-        }
-        for one in fire.changes
-    ]
-    actions += [
-        {"do": one.do, "code": one.segment, "value": one.value, "reason": one.reason} for one in fire.refusals
-    ]
-    return json.dumps(actions)
 
 
 def _same(fire: Fire) -> str:

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,8 @@ import psycopg
 import structlog
 from django.db import connections
 
+from audience.days import LocalDays
+from audience.instants import MINUTE, Instant, instant
 from pixels.direct import make_direct_pixels
 from pixels.models import Pixel
 from pixels.parsing import Item
@@ -65,7 +67,7 @@ class KnownSegment:
     modes: dict[str, str]
     hosts: Hosts
     are_domains_enforced: bool
-    lifetime: timedelta
+    lifetime: int  # microseconds
     longest_lifetime_minutes: int
     value_from: int
     value_to: int | None
@@ -106,10 +108,11 @@ class Picture:
     segments: dict[int, KnownSegment] = field(default_factory=dict)
     pixels: dict[str, KnownPixel] = field(default_factory=dict)
     # The keys that were renewed, and until when they still work.
-    renewed: dict[str, tuple[KnownPixel, datetime]] = field(default_factory=dict)
+    renewed: dict[str, tuple[KnownPixel, Instant]] = field(default_factory=dict)
     first_party_hosts: dict[str, KnownAdvertiser] = field(default_factory=dict)
+    day_of: LocalDays = field(default_factory=lambda: LocalDays({}), repr=False)
 
-    def pixel(self, key: str, at: datetime) -> KnownPixel | None:
+    def pixel(self, key: str, at: Instant) -> KnownPixel | None:
         """Return the pixel with this public key, or with this one until its renewal's end."""
         known = self.pixels.get(key)
         if known is None and (renewed := self.renewed.get(key)) and at < renewed[1]:
@@ -182,10 +185,11 @@ def _paint(read_at: datetime, advertisers: Rows, segments: Rows, pixels: Rows, a
         advertisers=owners,
         segments=by_number,
         pixels={row[2]: known[row[0]] for row in pixels},
-        renewed={row[3]: (known[row[0]], row[4]) for row in pixels if row[3] and row[4]},
+        renewed={row[3]: (known[row[0]], instant(row[4])) for row in pixels if row[3] and row[4]},
         first_party_hosts={
             host.lower(): owners[row[0]] for row in advertisers if row[0] in owners for host in row[5]
         },
+        day_of=LocalDays({owner.id: owner.zone for owner in owners.values()}),
     )
 
 
@@ -202,7 +206,7 @@ def _segment(row: tuple[Any, ...], domains: list[str]) -> KnownSegment:
         modes={"add": row[7], "remove": removing},
         hosts=Hosts([*domains, *row[9]]),
         are_domains_enforced=row[10],
-        lifetime=timedelta(minutes=row[11]),
+        lifetime=row[11] * MINUTE,
         longest_lifetime_minutes=max(row[12], row[11]),
         value_from=row[13],
         value_to=row[14],
@@ -287,10 +291,9 @@ class Catalogue:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             self._take(load(connection))
 
-    def day_of(self, advertiser_id: int, at: datetime) -> date:
+    def day_of(self, advertiser_id: int, at: Instant) -> date:
         """Return the advertiser's local day of an instant."""
-        owner = self.picture.advertisers.get(advertiser_id)
-        return at.astimezone(owner.zone if owner else UTC).date()
+        return self.picture.day_of(advertiser_id, at)
 
     def _take(self, picture: Picture) -> None:
         self.picture = picture

@@ -91,10 +91,14 @@ def values_of(header: str, name: str) -> list[str]:
     """Return the values of one name in a Cookie header; a browser may send it partitioned and not."""
     if name not in header:
         return []
+    if ";" not in header and header.startswith(f"{name}="):  # nearly every browser: this cookie and no other
+        value = header[len(name) + 1 :].rstrip()
+        return [value] if value else []
     pairs = (pair.strip().partition("=") for pair in header.split(";"))
     return [value for found, _, value in pairs if found == name and value]
 
 
+@lru_cache(REMEMBERED_VALUES)
 def stored_id(id_key: bytes, random: bytes) -> str:
     """Return the `browser` identifier as one advertiser knows it: 32 hex digits."""
     return hmac.digest(id_key, random, "sha256").hex()[:32]

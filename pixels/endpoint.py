@@ -1,33 +1,25 @@
-"""The door without its transport: a request in, an answer or a fire out. Nothing here waits or does I/O."""
+"""The hot door without its transport: a request in, an answer or a fire out. Nothing here waits or does I/O."""
 
-import string
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
-from uuid import UUID
 
-from audience.ids import uuid7
+from audience.ids import uuid7_bytes
+from audience.instants import Instant, instant, moment, now, unix_days, unix_milliseconds
 from pixels import agents, answers, cookie, pages, parsing
-from pixels.actions import Decided, decide, refuse_all
 from pixels.answers import Answer
-from pixels.catalogue import Catalogue, KnownAdvertiser, KnownPixel, Picture
-from pixels.cookie import SECONDS_OF_A_DAY, Signer, Style
+from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
+from pixels.cookie import Signer, Style
 from pixels.facts import Fire
-from pixels.parsing import Item
+from pixels.reading import LONGEST_OTHER, Reading, read_line
 from pixels.reasons import Note, Reason
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
 from pixels.steps import Browser, Draft, Limits, Request, Steps
 
-# What may stand in the tag of a pixel, and the pixel's own row decides.
-DECIDED_BY_PIXEL = ("add", "remove", "add_code", "remove_code", "seg", "seg_code", "member")
-LONGEST_OTHER = 64
-LONGEST_EVENT_ID = 64
-_EVENT_ID_SIGNS = string.ascii_letters + string.digits + "._-"
 # What is wrong is the text itself: nothing of it is kept.
 _TEXT_IS_WRONG = frozenset({Reason.TOO_LONG, Reason.BAD_ENCODING, Reason.PERSONAL_DATA})
+REMEMBERED_LINES = 4_096
+LONGEST_REMEMBERED_LINE = 512
 
 
 class Pending(NamedTuple):
@@ -79,170 +71,114 @@ class Endpoint:
         self._replay = replay
         self._limits = limits
         self._steps = Steps(limits)
+        # What lines say against a picture, by path, query and first-party host; another picture begins another.
+        self._lines: tuple[Picture, dict[tuple[str, str, int], Reading]] = (catalogue.picture, {})
 
     def receive(self, request: Request) -> Answer | Pending:
         """Return the answer, or the fire that has to be committed before its answer."""
-        is_seg, is_script = request.path == "/seg", request.path.endswith(".js")
-        if not is_seg and not (request.path.startswith("/p/") and (is_script or request.path.endswith(".gif"))):
+        path, query = request.path, request.query
+        is_seg, is_script = path == "/seg", path.endswith(".js")
+        if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
             return answers.NOT_FOUND
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
-        if len(request.path) + len(request.query) + 14 > self._limits.line_bytes:
+        if len(path) + len(query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
-        if request.method == "HEAD":
-            return answers.head_answer(is_script=is_script or (is_seg and _asks_for_script(request.query)))
         if request.method != "GET":
+            if request.method == "HEAD":
+                return answers.head_answer(is_script=is_script or (is_seg and _asks_for_script(query)))
             return answers.NOT_ALLOWED
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
 
-        now = time.time()
-        fire_id = uuid7(int(now * 1000))
-        draft = self._draft(request, None if is_seg else _pixel_key(request.path), now)
+        received_at = now()
+        fire_id = uuid7_bytes(unix_milliseconds(received_at))
+        draft = self._draft(request, received_at)
         verdict = self._steps.first_drop(draft)
         if isinstance(verdict, Answer):
             return verdict
-        fire = self._fire(fire_id, draft, verdict)
         # A rejected fire gets a cookie like an applied one; a suppressed one (1.4) will get none.
         set_cookie = draft.browser.set_cookie if draft.browser else None
-        is_script = is_script or (is_seg and draft.values.get("t") == "1")
-        return Pending(fire, answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie))
+        is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
+        answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
+        return Pending(_fire(fire_id, draft, verdict), answer)
 
-    def _draft(self, request: Request, pixel_key: str | None, now: float) -> Draft:
+    def _draft(self, request: Request, received_at: Instant) -> Draft:
         """Read a request and find out whose fire it is."""
-        picture = self._catalogue.picture
-        host_owner = _owner_of_host(request, picture)
-        draft = Draft(request, datetime.fromtimestamp(now, UTC), picture, pixel_key)
-        if (header := request.headers.get(REPLAY_HEADER)) is not None:
-            self._take_time(draft, header)
-        draft.values, draft.fault = parsing.read(request.query)
-        if pixel_key is None:
-            _find_by_parameters(draft, host_owner)
-        else:
-            _find_by_key(draft, pixel_key, host_owner)
-        draft.agent = agents.describe(request.headers.get("user-agent"))
-        if draft.owner is not None:
-            today = int(now) // SECONDS_OF_A_DAY
-            draft.browser = self._cookies.read(request, is_first_party=host_owner is not None, today=today)
-            if draft.browser.is_reminted:
-                draft.note(Note.ID_REMINTED)
-        return draft
+        headers, picture = request.headers, self._catalogue.picture
+        header = headers.get(REPLAY_HEADER)
+        told = None if header is None else self._told_time(request, header, received_at)
+        at = received_at if told is None else told
+        host_owner = _owner_of_host(request, picture) if picture.first_party_hosts else None
+        reading = self._read(request, picture, host_owner, at)
+        browser = None
+        if reading.owner is not None:
+            today = unix_days(received_at)
+            browser = self._cookies.read(request, is_first_party=host_owner is not None, today=today)
+        agent = agents.describe(headers.get("user-agent"))
+        return Draft(request, at, reading, agent, browser, is_replayed=told is not None)
 
-    def _take_time(self, draft: Draft, header: str) -> None:
-        """Take the time that a fire of the past brings along, where it is signed by our own key."""
-        path, query = draft.request.path, draft.request.query
-        at = self._replay.read(header, f"{path}?{query}" if query else path, draft.at)
-        if at is not None:
-            draft.at, draft.is_replayed = at, True
+    def _told_time(self, request: Request, header: str, at: Instant) -> Instant | None:
+        """Return the time that a fire of the past brings along, where it is signed by our own key."""
+        path, query = request.path, request.query
+        told = self._replay.read(header, f"{path}?{query}" if query else path, moment(at))
+        return None if told is None else instant(told)
 
-    def _fire(self, fire_id: UUID, draft: Draft, reason: Reason | None) -> Fire:
-        owner, headers, values = draft.owner, draft.request.headers, draft.values
-        is_kept = reason not in _TEXT_IS_WRONG
-        told_path = values.get("pg", "") if is_kept else ""
-        page = pages.page_of(headers.get("origin"), headers.get("referer"), told_path)
-        decided = NOTHING
-        if owner is not None and reason is None:
-            decided = decide(draft.items, owner, draft.picture, page.host, draft.at, draft.notes)
-        elif owner is not None and reason is not None:
-            decided = refuse_all(draft.items, owner, draft.picture, reason)
-        eid = _event_id(draft) if is_kept else None
-        return Fire(
-            id=fire_id,
-            received_at=draft.at,
-            advertiser_id=owner.id if owner else None,
-            pixel_id=draft.pixel.id if draft.pixel else None,
-            browser=cookie.stored_id(owner.id_key, draft.browser.random) if owner and draft.browser else None,
-            changes=tuple(decided.changes),
-            refusals=tuple(decided.refusals),
-            reason=reason,
-            notes=tuple(draft.notes),
-            eid=eid,
-            other=values.get("other", "")[:LONGEST_OTHER] if is_kept else "",
-            page_host=page.host,
-            page_path=page.path,
-            browser_name=draft.agent.browser,
-            device=draft.agent.device,
-            codes=decided.codes,
-        )
+    def _read(self, request: Request, picture: Picture, host_owner: KnownAdvertiser | None, at: Instant) -> Reading:
+        path, query = request.path, request.query
+        of_picture, lines = self._lines
+        if of_picture is not picture:
+            lines = {}
+            self._lines = (picture, lines)
+        key = (path, query, host_owner.id if host_owner else 0)
+        reading = lines.get(key)
+        if reading is None:
+            reading = read_line(path, query, picture, host_owner, at)
+            reading.drop = self._steps.drop_of_line(reading)
+            if reading.is_lasting and len(path) + len(query) <= LONGEST_REMEMBERED_LINE:
+                if len(lines) >= REMEMBERED_LINES:
+                    lines.clear()
+                lines[key] = reading
+        return reading
 
 
-NOTHING = Decided([], [], {})
+def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
+    reading, headers, browser = draft.reading, draft.request.headers, draft.browser
+    owner, values = reading.owner, reading.values
+    is_kept = reason not in _TEXT_IS_WRONG
+    page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
+    decided = reading.decided(reason, page.host)
+    if reason is None and not decided.changes:
+        reason = decided.refusals[0].reason if decided.refusals else Reason.EMPTY
+    notes = reading.notes + decided.notes
+    if browser is not None and browser.is_reminted:
+        notes = (*notes, Note.ID_REMINTED)
+    return Fire(
+        fire_id,
+        draft.at,
+        owner.id if owner else None,
+        reading.pixel.id if reading.pixel else None,
+        cookie.stored_id(owner.id_key, browser.random) if owner and browser else None,
+        decided.changes,
+        reason,
+        notes,
+        decided.shown,
+        reading.event_id() if is_kept else None,
+        values.get("other", "")[:LONGEST_OTHER] if is_kept else "",
+        page.host,
+        page.path,
+        draft.agent.browser,
+        draft.agent.device,
+    )
 
 
 def _asks_for_script(query: str) -> bool:
     return parsing.read(query)[0].get("t") == "1"
 
 
-def _pixel_key(path: str) -> str:
-    return path[len("/p/") : path.rindex(".")]
-
-
 def _owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
     """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
-    if not picture.first_party_hosts:
-        return None
     host = request.headers.get("host") or ""
     return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))
-
-
-def _find_by_parameters(draft: Draft, host_owner: KnownAdvertiser | None) -> None:
-    """`/seg`: the tag says what is done; the fire is filed under the pixel it was exported from."""
-    values, picture = draft.values, draft.picture
-    draft.items = parsing.read_items(values)
-    owner = draft.owner = _owner_of_parameters(draft, host_owner)
-    if owner is None:
-        return
-    exported_from = picture.pixel(values["pid"], draft.at) if "pid" in values else None
-    is_own = exported_from is not None and exported_from.advertiser_id == owner.id
-    draft.pixel = exported_from if is_own else owner.direct_pixel
-
-
-def _owner_of_parameters(draft: Draft, host_owner: KnownAdvertiser | None) -> KnownAdvertiser | None:
-    """`member`; without it the owner of the first known number; else whose host it is."""
-    picture, member = draft.picture, draft.values.get("member")
-    if member:
-        owner = picture.advertisers.get(parsing.read_number(member) or 0)
-        return owner if host_owner in (None, owner) else None
-    for item in draft.items:
-        segment = None if item.is_code else picture.segments.get(parsing.read_number(item.name) or 0)
-        if segment is not None and (host_owner is None or segment.advertiser_id == host_owner.id):
-            return picture.advertisers.get(segment.advertiser_id)
-    return host_owner
-
-
-def _find_by_key(draft: Draft, key: str, host_owner: KnownAdvertiser | None) -> None:
-    """`/p/<key>`: the pixel's row says what is done."""
-    pixel = draft.picture.pixel(key, draft.at)
-    if pixel is None or (host_owner is not None and pixel.advertiser_id != host_owner.id):
-        return
-    draft.pixel = pixel
-    draft.owner = draft.picture.advertisers.get(pixel.advertiser_id)
-    draft.items = _items_of_pixel(pixel, draft)
-
-
-def _items_of_pixel(pixel: KnownPixel, draft: Draft) -> Sequence[Item]:
-    values = draft.values
-    value, lifetime = values.get("value", ""), values.get("keep", "")
-    if (value and not pixel.takes_value) or (lifetime and not pixel.takes_lifetime):
-        draft.note(Note.PARAMETER_IGNORED)
-    if not values.keys().isdisjoint(DECIDED_BY_PIXEL):
-        draft.note(Note.PARAMETER_IGNORED)
-    value, lifetime = value if pixel.takes_value else "", lifetime if pixel.takes_lifetime else ""
-    if not value and not lifetime:
-        return pixel.items
-    return [
-        item._replace(value=value or item.value, lifetime=lifetime or item.lifetime) if item.do == "add" else item
-        for item in pixel.items
-    ]
-
-
-def _event_id(draft: Draft) -> str | None:
-    eid = draft.values.get("eid")
-    if eid is None:
-        return None
-    if len(eid) > LONGEST_EVENT_ID or eid.strip(_EVENT_ID_SIGNS):
-        draft.note(Note.PARAMETER_IGNORED)
-        return None
-    return eid
 
 
 def _cookie_values(request: Request, name: str) -> list[str]:

@@ -25,11 +25,12 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The door of one process. A transport gives it requests and hears the answers of `submit` in `answer`.
 
-    `refused` counts the fires that were answered 503: they are in no table and outside the balance.
+    Everything but `start` happens in the event loop that runs `run`; for a transport without one, see
+    `pixels.views`. `refused` counts the fires that were answered 503: they are in no table and outside the balance.
     """
 
     def __init__(self, answer: Callable[[Answers], None], *, conninfo: str | None = None) -> None:
-        """`answer` is called from the committer's thread, once for a batch."""
+        """`answer` is called once for a batch."""
         conninfo = conninfo or database_conninfo()
         self._conninfo = conninfo
         self.refused = 0
@@ -40,14 +41,17 @@ class Intake:
         self.committer = Committer(conninfo=conninfo, day_of=self.catalogue.day_of, answer=answer)
 
     def start(self) -> None:
+        """Read the catalogue; what comes in before there is one is refused."""
         if not self.catalogue.start():
             log.warning("door_starts_without_catalogue")
-        self.committer.start()
 
-    def stop(self) -> None:
-        """Commit what was submitted, answer it, and end."""
-        self.committer.stop()
+    async def run(self) -> None:
+        """Commit until `end`; then what was submitted is committed and answered."""
+        await self.committer.run()
         self.catalogue.stop()
+
+    def end(self) -> None:
+        self.committer.end()
 
     def receive(self, request: Request) -> Answer | Pending:
         """Return the answer, or a fire to `submit`. Raises nothing: a fault of ours is a refused fire."""

@@ -1,11 +1,14 @@
 """On which page a fire was: host and path, cut at the door (pixels.md 2.4, 3.4). No query string is kept."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from pixels.personal import holds_email, holds_international_phone
 
 LONGEST_PATH = 1024
+REMEMBERED_PAGES = 4_096
+LONGEST_REMEMBERED = 512
 
 _ADDRESS = re.compile(
     r"https?://(?:[^/?#@]*@)?([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?(/[^?#]*)?(?:[?#]|\Z)",
@@ -29,6 +32,12 @@ def page_of(origin: str | None, referer: str | None, told_path: str) -> Page:
     `told_path` is the tag's `pg`: better for display than a Referer that browsers shorten, and never trusted for
     the host.
     """
+    is_short = len(origin or "") + len(referer or "") + len(told_path) <= LONGEST_REMEMBERED
+    return (_page if is_short else _page.__wrapped__)(origin, referer, told_path)
+
+
+@lru_cache(REMEMBERED_PAGES)
+def _page(origin: str | None, referer: str | None, told_path: str) -> Page:
     page = read_address(referer) if referer else NO_PAGE
     host = page.host
     if origin and origin != "null":

@@ -1,21 +1,22 @@
 """The order of checks of a fire (pixels.md §0): one list of steps; the first that drops it gives the reason.
 
-Whose fire it is has been found before, as far as it can be read, so that a marketer sees refused fires too.
+Whose fire it is has been found before, as far as it can be read, so that a marketer sees refused fires too. A step of
+the line looks at nothing but what a tag says, so it is asked once for all fires of that tag; a step of the request
+looks at the browser, the clock or counters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from audience.instants import Instant
 from pixels import agents, parsing
 from pixels.answers import Answer, check_answer
-from pixels.catalogue import KnownAdvertiser, KnownPixel, Picture
 from pixels.limits import Rate, network_of
-from pixels.parsing import Item
 from pixels.personal import holds_personal_data
-from pixels.reasons import Note, Reason
+from pixels.reading import Drop, Reading
+from pixels.reasons import Reason
 
 
 class Headers(Protocol):
@@ -57,46 +58,20 @@ class Browser(NamedTuple):
     is_reminted: bool = False
 
 
+@dataclass(slots=True)
 class Draft:
     """One fire on its way through the steps."""
 
-    __slots__ = (
-        "agent",
-        "at",
-        "browser",
-        "fault",
-        "is_replayed",
-        "items",
-        "notes",
-        "owner",
-        "picture",
-        "pixel",
-        "pixel_key",
-        "request",
-        "values",
-    )
-
-    def __init__(self, request: Request, at: datetime, picture: Picture, pixel_key: str | None) -> None:
-        self.request = request
-        self.at = at
-        self.is_replayed = False
-        self.picture = picture
-        self.pixel_key = pixel_key  # None for /seg
-        self.values: dict[str, str] = {}
-        self.fault: Reason | None = None
-        self.items: Sequence[Item] = ()
-        self.owner: KnownAdvertiser | None = None
-        self.pixel: KnownPixel | None = None
-        self.browser: Browser | None = None
-        self.agent = agents.UNKNOWN
-        self.notes: list[Note] = []
-
-    def note(self, note: Note) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+    request: Request
+    at: Instant
+    reading: Reading
+    agent: agents.Agent
+    browser: Browser | None = None
+    is_replayed: bool = False
 
 
-Step = Callable[[Draft], Reason | Answer | None]
+OfLine = Callable[[Reading], Reason | None]
+OfRequest = Callable[[Draft], Reason | Answer | None]
 
 
 class Steps:
@@ -106,39 +81,52 @@ class Steps:
         self._limits = limits
         self._browsers = Rate(limits.fires_per_browser)
         self._addresses = Rate(limits.fires_per_address)
-        self._steps: tuple[Step, ...] = (
-            self.drop_too_long,
-            drop_badly_written,
-            # 1.10: the opt-out cookie
-            drop_personal_data,
-            drop_without_advertiser,
-            drop_without_pixel,
-            drop_empty,
-            self.drop_too_many_segments,
-            # 1.4: consent
-            drop_unsigned,
+        self._of_line: list[tuple[int, OfLine]] = [
+            (0, self.drop_too_long),
+            (1, drop_badly_written),
+            # 2, of the request. 1.10: the opt-out cookie
+            (3, drop_personal_data),
+            (4, drop_without_advertiser),
+            (5, drop_without_pixel),
+            (6, drop_empty),
+            (7, self.drop_too_many_segments),
+            # 8, of the request. 1.4: consent
+            (9, drop_unsigned),
             # `eid` and one-time numbers: the committer knows what came before
-            drop_bots,
-            drop_cookieless,
-            self.drop_too_frequent,
-        )
+        ]
+        self._of_request: list[tuple[int, OfRequest]] = [
+            (10, drop_bots),
+            (11, drop_cookieless),
+            (12, self.drop_too_frequent),
+        ]
+
+    def drop_of_line(self, reading: Reading) -> Drop | None:
+        """Return the first step of the line that drops every fire of a tag."""
+        for position, step in self._of_line:
+            reason = step(reading)
+            if reason is not None:
+                return Drop(position, reason)
+        return None
 
     def first_drop(self, draft: Draft) -> Reason | Answer | None:
         """Return why a fire is dropped, an answer where it is no fire yet, or None where it goes on."""
-        for step in self._steps:
+        drop = draft.reading.drop
+        for position, step in self._of_request:
+            if drop is not None and drop.position < position:
+                return drop.reason
             verdict = step(draft)
             if verdict is not None:
                 return verdict
         return None
 
-    def drop_too_long(self, draft: Draft) -> Reason | None:
-        query, most = draft.request.query, self._limits.query_bytes
+    def drop_too_long(self, reading: Reading) -> Reason | None:
+        query, most = reading.query, self._limits.query_bytes
         if len(query) <= most and (query.isascii() or len(query.encode(errors="replace")) <= most):
             return None
         return Reason.TOO_LONG
 
-    def drop_too_many_segments(self, draft: Draft) -> Reason | None:
-        return Reason.TOO_MANY_SEGMENTS if len(draft.items) > self._limits.actions else None
+    def drop_too_many_segments(self, reading: Reading) -> Reason | None:
+        return Reason.TOO_MANY_SEGMENTS if len(reading.items) > self._limits.actions else None
 
     def drop_too_frequent(self, draft: Draft) -> Reason | None:
         """Drop what one browser or network address sends too often. A browser that keeps no cookie is a new one.
@@ -152,49 +140,49 @@ class Steps:
         return None if self._addresses.allows(network_of(draft.request.address)) else Reason.RATE_LIMITED
 
 
-def drop_badly_written(draft: Draft) -> Reason | None:
+def drop_badly_written(reading: Reading) -> Reason | None:
     """Drop what is no text, or names a parameter twice."""
-    return draft.fault
+    return reading.fault
 
 
-def drop_personal_data(draft: Draft) -> Reason | None:
-    return Reason.PERSONAL_DATA if holds_personal_data(draft.request.query, draft.values) else None
+def drop_personal_data(reading: Reading) -> Reason | None:
+    return Reason.PERSONAL_DATA if holds_personal_data(reading.query, reading.values) else None
 
 
-def drop_without_advertiser(draft: Draft) -> Reason | None:
+def drop_without_advertiser(reading: Reading) -> Reason | None:
     """Drop what leads to no advertiser, and codes without `member`."""
-    if draft.pixel_key is not None:
+    if reading.pixel_key is not None:
         return None  # its pixel says whose it is
-    member = draft.values.get("member")
+    member = reading.values.get("member")
     if member:
-        if draft.owner is not None:
+        if reading.owner is not None:
             return None
         return Reason.UNKNOWN_MEMBER if parsing.read_number(member) else Reason.BAD_NUMBER
-    if any(item.is_code for item in draft.items):
+    if any(item.is_code for item in reading.items):
         return Reason.MISSING_MEMBER
-    if draft.owner is not None:
+    if reading.owner is not None:
         return None
-    if not draft.items:
+    if not reading.items:
         return Reason.EMPTY
-    return Reason.UNKNOWN_SEGMENT if parsing.read_number(draft.items[0].name) else Reason.BAD_NUMBER
+    return Reason.UNKNOWN_SEGMENT if parsing.read_number(reading.items[0].name) else Reason.BAD_NUMBER
 
 
-def drop_without_pixel(draft: Draft) -> Reason | None:
+def drop_without_pixel(reading: Reading) -> Reason | None:
     """Drop an unknown key, and what is paused. A tag exported from a pixel stops with it."""
-    if draft.pixel is None:
+    if reading.pixel is None:
         return Reason.UNKNOWN_PIXEL
-    return Reason.PIXEL_PAUSED if draft.pixel.is_paused else None
+    return Reason.PIXEL_PAUSED if reading.pixel.is_paused else None
 
 
-def drop_empty(draft: Draft) -> Reason | None:
-    return None if draft.items else Reason.EMPTY
+def drop_empty(reading: Reading) -> Reason | None:
+    return None if reading.items else Reason.EMPTY
 
 
-def drop_unsigned(draft: Draft) -> Reason | None:
+def drop_unsigned(reading: Reading) -> Reason | None:
     """Drop a customer id without signature, and every signature: nobody has a signing key yet, so none is good."""
-    if "sig" in draft.values:
+    if "sig" in reading.values:
         return Reason.SIGNATURE_BAD
-    return Reason.SIGNATURE_MISSING if "cid" in draft.values else None
+    return Reason.SIGNATURE_MISSING if "cid" in reading.values else None
 
 
 def drop_bots(draft: Draft) -> Reason | None:
@@ -207,10 +195,10 @@ def drop_bots(draft: Draft) -> Reason | None:
 
 def drop_cookieless(draft: Draft) -> Reason | Answer | None:
     """With the cookie check on, send a browser without our cookie round once to see whether it keeps one."""
-    browser = draft.browser
-    if draft.owner is None or not draft.owner.is_cookie_check_on or browser is None or browser.is_known:
+    owner, browser = draft.reading.owner, draft.browser
+    if owner is None or not owner.is_cookie_check_on or browser is None or browser.is_known:
         return None
-    if "mb" in draft.values:
+    if "mb" in draft.reading.values:
         return Reason.NO_COOKIE
     request = draft.request
     # Sent back as it came; what is no ASCII cannot stand in a header.

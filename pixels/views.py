@@ -10,12 +10,15 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from pixels.answers import Answer
+from pixels.background import Background
 from pixels.batch import Stored
 from pixels.committer import Answers
+from pixels.endpoint import Pending
 from pixels.intake import Intake
 from pixels.steps import Request
 
 PATIENCE_SECONDS = 30.0
+STOP_SECONDS = 20.0
 
 
 class Waiter:
@@ -51,27 +54,51 @@ class MetaHeaders:
         return [] if value is None else [value]
 
 
+class Counter:
+    """An intake whose committer runs in a thread of its own, for requests that come in many threads."""
+
+    def __init__(self) -> None:
+        self.intake = Intake(_answer)
+        self.intake.start()
+        self._background = Background("committer")
+        self._background.start(self.intake.run())
+
+    def commit(self, pending: Pending) -> Stored | None:
+        """Wait until a fire is stored; None where nothing is known to be."""
+        waiter = Waiter()
+        self._background.call(self._submit, pending, waiter)
+        return waiter.wait()
+
+    def stop(self) -> None:
+        """Commit what was submitted, answer it, and end."""
+        self._background.call(self.intake.end)
+        self._background.join(STOP_SECONDS)
+
+    def _submit(self, pending: Pending, waiter: Waiter) -> None:
+        if not self.intake.submit(pending, waiter):
+            waiter.answer(None)
+
+
 _lock = threading.Lock()
-_intake: Intake | None = None
+_counter: Counter | None = None
 
 
-def intake() -> Intake:
-    """Return this process's intake, started by its first fire: a process that forks must not have threads yet."""
-    global _intake
+def counter() -> Counter:
+    """Return this process's counter, opened by its first fire: a process that forks must not have threads yet."""
+    global _counter
     with _lock:
-        if _intake is None:
-            _intake = Intake(_answer)
-            _intake.start()
-        return _intake
+        if _counter is None:
+            _counter = Counter()
+        return _counter
 
 
 def stop_intake() -> None:
     """End the intake, if there is one; the next fire starts another."""
-    global _intake
+    global _counter
     with _lock:
-        if _intake is not None:
-            _intake.stop()
-        _intake = None
+        if _counter is not None:
+            _counter.stop()
+        _counter = None
 
 
 @csrf_exempt
@@ -80,14 +107,12 @@ def fire(request: HttpRequest, **_: str) -> HttpResponse:
     # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
     if hasattr(request, "session"):
         del request.session
-    door = intake()
-    received = door.receive(_request(request))
+    desk = counter()
+    received = desk.intake.receive(_request(request))
     if isinstance(received, Answer):
         return _response(received)
-    waiter = Waiter()
-    if not door.submit(received, waiter) or waiter.wait() is None:
-        return _response(door.refuse(received))
-    return _response(received.answer)
+    stored = desk.commit(received)
+    return _response(desk.intake.refuse(received) if stored is None else received.answer)
 
 
 def _answer(answers: Answers) -> None:

@@ -6,29 +6,34 @@ The caller holds the row locks of the profiles (`audience.identity`), so nobody 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from datetime import date, datetime
-from typing import NamedTuple
+from datetime import date
+from typing import Any, NamedTuple
 
-import psycopg
-
-from audience.arrays import instants, plain, texts
+from audience.columns import bigints, dates, instants, integers, texts, uuids
+from audience.instants import Instant
+from audience.talk import Rows, Statement, Talk, reads, writes
 from segments.membership import Change, Decision, Interval, Step, decide
 
 
 class RowKey(NamedTuple):
-    """The key of a membership row. Batches write in its order; the profile's id is a UUID as text."""
+    """The key of a membership row. Batches write in its order."""
 
-    profile_id: str
+    profile_id: bytes
     segment_id: int
     version: int
 
 
 class Asked(NamedTuple):
-    """One change that somebody asks for a profile of an advertiser."""
+    """One change that somebody asks for a profile of an advertiser, at an instant."""
 
     advertiser_id: int
-    profile_id: str
+    profile_id: bytes
     change: Change
+    at: Instant
+
+    @property
+    def key(self) -> RowKey:
+        return RowKey(self.profile_id, self.change.segment_id, self.change.version)
 
 
 @dataclass
@@ -42,17 +47,20 @@ class Tally:
     monthly_uniques: int = 0
 
 
-DayOf = Callable[[int, datetime], date]  # the advertiser's local day of an instant
+DayOf = Callable[[int, Instant], date]  # the advertiser's local day of an instant
 
 # One index descent per key: `tests/segments/test_plans.py`.
-_READ = """
-    SELECT m.profile_id::text, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
+_READ = reads(
+    """
+    SELECT m.profile_id, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
         m.decided_at, m.sweep_at
     FROM unnest(%s::uuid[], %s::bigint[], %s::int[]) AS k(profile_id, segment_id, version)
     JOIN segments_membership m USING (profile_id, segment_id, version)
-"""
+    """
+)
 # One statement for the rows and what follows from them: each round trip costs a batch 50 microseconds.
-_WRITE = """
+_WRITE = writes(
+    """
     WITH memberships AS (
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at, value,
             last_added_at, decided_at, sweep_at)
@@ -70,64 +78,86 @@ _WRITE = """
         monthly_uniques)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::date[], %s::int[], %s::int[], %s::int[], %s::int[],
         %s::int[])
-"""
+    """
+)
 
 
 class Published(NamedTuple):
     """A step of a profile in a segment."""
 
     advertiser_id: int
-    profile_id: str
+    profile_id: bytes
     segment_id: int
     step: Step
 
 
 Tallies = dict[tuple[int, int, date], Tally]
-Rows = dict[RowKey, Interval]
+Intervals = dict[RowKey, Interval]
 
 
-def apply_changes(
-    cursor: psycopg.Cursor[tuple[object, ...]], asked: Sequence[Asked], day_of: DayOf
-) -> list[Decision]:
-    """Apply changes in the order given; return the decision of each.
+@dataclass
+class Outcome:
+    """What changes make of rows: the decision of each change, and what has to be written."""
 
-    Several changes of one membership are folded one after the other and written once.
-    """
+    decisions: list[Decision]
+    rows: Intervals
+    owners: dict[RowKey, int]
+    steps: list[Published]
+    tallies: Tallies
+
+
+def apply_changes(asked: Sequence[Asked], day_of: DayOf) -> Talk[list[Decision]]:
+    """Apply changes in the order given; return the decision of each."""
     if not asked:
         return []
-    keys = [RowKey(profile_id, change.segment_id, change.version) for _, profile_id, change in asked]
-    rows = _read(cursor, set(keys))
+    (rows,) = yield [read(asked)]
+    outcome = fold(rows, asked, day_of)
+    yield [write(outcome)]
+    return outcome.decisions
+
+
+def read(asked: Sequence[Asked]) -> Statement:
+    """Return the statement that reads the rows behind changes, for `fold`."""
+    profiles, segments, versions = zip(*{one.key for one in asked}, strict=True)
+    return _READ(uuids(profiles), bigints(segments), integers(versions))
+
+
+def fold(found: Rows, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
+    """Decide the changes one after the other; each row is written once."""
+    rows: Intervals = {RowKey(*row[:3]): Interval(*row[3:]) for row in found}
     owners: dict[RowKey, int] = {}
     decisions: list[Decision] = []
     steps: list[Published] = []
     tallies: Tallies = defaultdict(Tally)
-    for key, (advertiser_id, profile_id, change) in zip(keys, asked, strict=True):
+    for one in asked:
+        key = one.key
         old = rows.get(key)
-        decision = decide(old, change)
-        rows[key], owners[key] = decision.interval, advertiser_id
+        decision = decide(old, one.change, one.at)
+        rows[key], owners[key] = decision.interval, one.advertiser_id
         if decision.steps:
-            steps += [Published(advertiser_id, profile_id, key.segment_id, step) for step in decision.steps]
+            steps += [Published(one.advertiser_id, key.profile_id, key.segment_id, step) for step in decision.steps]
         if decision.is_load:
-            _count_load(tallies, advertiser_id, change, old, day_of)
+            _count_load(tallies, one, old, day_of)
         decisions.append(decision)
     _count_steps(tallies, steps, day_of)
-    cursor.execute(
-        _WRITE, [*_membership_columns(rows, owners), *_transition_columns(steps), *_delta_columns(tallies)]
+    return Outcome(decisions, rows, owners, steps, tallies)
+
+
+def write(outcome: Outcome) -> Statement:
+    """Return the statement that writes rows, transitions and deltas."""
+    return _WRITE(
+        *_membership_columns(outcome.rows, outcome.owners),
+        *_transition_columns(outcome.steps),
+        *_delta_columns(outcome.tallies),
     )
-    return decisions
 
 
-def _read(cursor: psycopg.Cursor[tuple[object, ...]], keys: set[RowKey]) -> Rows:
-    cursor.execute(_READ, [plain(column) for column in zip(*keys, strict=True)])
-    return {RowKey(*row[:3]): Interval(*row[3:]) for row in cursor.fetchall()}  # type: ignore[arg-type]
-
-
-def _count_load(tallies: Tallies, advertiser_id: int, change: Change, old: Interval | None, day_of: DayOf) -> None:
-    day = day_of(advertiser_id, change.at)
-    tally = tallies[advertiser_id, change.segment_id, day]
+def _count_load(tallies: Tallies, one: Asked, old: Interval | None, day_of: DayOf) -> None:
+    day = day_of(one.advertiser_id, one.at)
+    tally = tallies[one.advertiser_id, one.change.segment_id, day]
     tally.loads += 1
     before = old.last_added_at if old else None
-    last = day_of(advertiser_id, before) if before else None
+    last = None if before is None else day_of(one.advertiser_id, before)
     if last != day:
         tally.daily_uniques += 1
         tally.monthly_uniques += last is None or (last.year, last.month) != (day.year, day.month)
@@ -140,37 +170,32 @@ def _count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) ->
         tally.leaves += step.change == "leave"
 
 
-def _membership_columns(rows: Rows, owners: dict[RowKey, int]) -> list[str]:
+def _membership_columns(rows: Intervals, owners: dict[RowKey, int]) -> list[Any]:
     keys = sorted(owners)
     profiles, segments, versions = zip(*keys, strict=True)
-    starts, ends, values, added, decided, sweeps = zip(*(rows[key] for key in keys), strict=True)
+    starts, ends, values, added, decided, sweeps = zip(*[rows[key] for key in keys], strict=True)
     return [
-        plain([owners[key] for key in keys]),
-        plain(profiles),
-        plain(segments),
-        plain(versions),
+        bigints([owners[key] for key in keys]),
+        uuids(profiles),
+        bigints(segments),
+        integers(versions),
         instants(starts),
         instants(ends),
-        plain(values),
+        integers(values),
         instants(added),
         instants(decided),
         instants(sweeps),
     ]
 
 
-def _transition_columns(steps: Sequence[Published]) -> list[str]:
-    if not steps:
-        return ["{}"] * 6
-    advertisers, profiles, segments, published = zip(*steps, strict=True)
-    changes, times, causes = zip(*published, strict=True)
-    return [plain(advertisers), plain(profiles), plain(segments), instants(times), texts(changes), texts(causes)]
+def _transition_columns(steps: Sequence[Published]) -> list[Any]:
+    advertisers, profiles, segments, published = zip(*steps, strict=True) if steps else ((),) * 4
+    changes, times, causes = zip(*published, strict=True) if steps else ((),) * 3
+    return [bigints(advertisers), uuids(profiles), bigints(segments), instants(times), texts(changes), texts(causes)]
 
 
-def _delta_columns(tallies: Tallies) -> list[str]:
-    if not tallies:
-        return ["{}"] * 8
+def _delta_columns(tallies: Tallies) -> list[Any]:
     keys = sorted(tallies)
-    advertisers, segments, days = zip(*keys, strict=True)
-    counts = zip(*(astuple(tallies[key]) for key in keys), strict=True)
-    printed_days = plain(day.isoformat() for day in days)
-    return [plain(advertisers), plain(segments), printed_days, *(plain(column) for column in counts)]
+    advertisers, segments, days = zip(*keys, strict=True) if keys else ((),) * 3
+    counts = zip(*[astuple(tallies[key]) for key in keys], strict=True) if keys else ((),) * 5
+    return [bigints(advertisers), bigints(segments), dates(days), *(integers(column) for column in counts)]

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-import psycopg
 from django.db import connection, models, transaction
 
+from audience.columns import batch_cursor
 from audience.days import LocalDays
-from audience.identity import BadIdentifier, Key, find, find_or_make, normalise
+from audience.identity import BadIdentifier, Key, find_or_make, normalise
+from audience.instants import Instant, instant, microseconds
+from audience.talk import Talk, speak
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
 from segments.models import LARGEST_VALUE, Cause, Membership, Segment
@@ -69,44 +72,38 @@ def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, caus
             keys[number] = Key(segment.advertiser_id, ask.kind, normalise(ask.kind, ask.identifier))
         except BadIdentifier:
             reasons[number] = reasons[number] or Refused.BAD_IDENTIFIER
-    with transaction.atomic(), connection.cursor() as wrapped:
-        return _change(wrapped.cursor, segment, asked, reasons, keys, at, cause)
+    with transaction.atomic(), batch_cursor(connection.connection) as cursor:
+        return speak(cursor, _change(segment, asked, reasons, keys, instant(at), cause))
 
 
 def _change(
-    cursor: psycopg.Cursor[tuple[object, ...]],
     segment: Segment,
     asked: Sequence[Ask],
     reasons: list[Refused | None],
     keys: Sequence[Key | None],
-    at: datetime,
+    at: Instant,
     cause: Cause,
-) -> list[Answer]:
+) -> Talk[list[Answer]]:
     good = [(ask, key) for ask, key, reason in zip(asked, keys, reasons, strict=True) if key and not reason]
     makers = {key for ask, key in good if ask.do == "add" and ask.kind != "browser"}
-    profiles = find_or_make(cursor, makers, at) if makers else {}
-    profiles |= find(cursor, {key for _, key in good} - makers, at)
+    profiles = yield from find_or_make({key for _, key in good}, at, makes=makers.__contains__)
     for number, (ask, key) in enumerate(zip(asked, keys, strict=True)):
         if reasons[number] is None and key is not None and key not in profiles:
             is_browser = ask.kind == "browser"
             reasons[number] = Refused.UNKNOWN_BROWSER if is_browser else Refused.UNKNOWN_IDENTIFIER
     done = [number for number, reason in enumerate(reasons) if reason is None]
     changes = [
-        Asked(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], at, cause))
+        Asked(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], cause), at)
         for number in done
         if (key := keys[number]) is not None
     ]
-    days = LocalDays({segment.advertiser_id: segment.advertiser.time_zone})
-    decisions = dict(zip(done, apply_changes(cursor, changes, days), strict=True))
-    answers = []
-    for number, reason in enumerate(reasons):
-        if (decision := decisions.get(number)) is None:
-            answers.append(Answer(reason))
-            continue
+    days = LocalDays({segment.advertiser_id: ZoneInfo(segment.advertiser.time_zone)})
+    answers = [Answer(reason) for reason in reasons]
+    decisions = yield from apply_changes(changes, days)
+    for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}
-        key = keys[number]
         notes = (*_notes(segment, asked[number]), *decision.notes)
-        answers.append(Answer(None, UUID(profiles[key]) if key else None, "join" in steps, "leave" in steps, notes))
+        answers[number] = Answer(None, UUID(bytes=one.profile_id), "join" in steps, "leave" in steps, notes)
     return answers
 
 
@@ -133,15 +130,14 @@ def _notes(segment: Segment, ask: Ask) -> tuple[str, ...]:
     return ("lifetime_shortened",) if is_shortened else ()
 
 
-def _change_of(segment: Segment, ask: Ask, at: datetime, cause: Cause) -> Change:
+def _change_of(segment: Segment, ask: Ask, cause: Cause) -> Change:
     lifetime = segment.lifetime if ask.lifetime is None else min(ask.lifetime, segment.longest_lifetime)
     return Change(
         ask.do,
         segment.pk,
         segment.active_version,
-        at,
         cause=cause,
-        lifetime=lifetime,
+        lifetime=microseconds(lifetime),
         value=ask.value if ask.do == "add" else None,
         refire=segment.refire,
         re_add=segment.re_add,

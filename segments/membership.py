@@ -4,11 +4,12 @@ A membership holds at t when `starts_at <= t < expires_at` and its version is th
 says who is in: not the sweeper, not a transition, not a count.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from django.db.models import F, Q
 
+from audience.instants import Instant
 from segments.models import LARGEST_VALUE, Cause, Segment
 
 # For SQL that names the table `m` and the segment's active version `s.active_version`; `%(at)s` is the instant.
@@ -22,14 +23,13 @@ def holds(at: datetime) -> Q:
 
 
 class Change(NamedTuple):
-    """What somebody asks for: put a profile into a segment, or take it out, at an instant."""
+    """What is asked for at an instant: put a profile into a segment for a lifetime (microseconds), or take it out."""
 
     do: Literal["add", "remove"]
     segment_id: int
     version: int
-    at: datetime
     cause: Cause = Cause.FACT
-    lifetime: timedelta = timedelta(0)
+    lifetime: int = 0
     value: int | None = None
     refire: str = Segment.Refire.RESTART
     re_add: str = Segment.ReAdd.REPLACE
@@ -42,14 +42,14 @@ class Interval(NamedTuple):
     still to be published by the sweeper.
     """
 
-    starts_at: datetime
-    expires_at: datetime
+    starts_at: Instant
+    expires_at: Instant
     value: int | None
-    last_added_at: datetime | None
-    decided_at: datetime
-    sweep_at: datetime | None
+    last_added_at: Instant | None
+    decided_at: Instant
+    sweep_at: Instant | None
 
-    def holds_at(self, at: datetime) -> bool:
+    def holds_at(self, at: Instant) -> bool:
         return self.starts_at <= at < self.expires_at
 
 
@@ -57,7 +57,7 @@ class Step(NamedTuple):
     """A join or leave that a decision brings."""
 
     change: Literal["join", "leave"]
-    at: datetime
+    at: Instant
     cause: Cause
 
 
@@ -70,19 +70,19 @@ class Decision(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def decide(old: Interval | None, change: Change) -> Decision:
+def decide(old: Interval | None, change: Change, at: Instant) -> Decision:
     """Return what one change makes of one row (pixels.md 2.1 to 2.3).
 
     Of facts that come out of order the later one decides end and value; the older is a load and nothing more.
     """
-    if old is not None and change.at < old.decided_at:
+    if old is not None and at < old.decided_at:
         is_add = change.do == "add"
-        return Decision(_begin_earlier(old, change), is_load=is_add, notes=("older_than_last",))
-    return _add(old, change) if change.do == "add" else _remove(old, change)
+        return Decision(_begin_earlier(old, change, at), is_load=is_add, notes=("older_than_last",))
+    return _add(old, change, at) if change.do == "add" else _remove(old, change, at)
 
 
-def _add(old: Interval | None, change: Change) -> Decision:
-    at, end = change.at, change.at + change.lifetime
+def _add(old: Interval | None, change: Change, at: Instant) -> Decision:
+    end = at + change.lifetime
     if old is None or not old.holds_at(at):
         steps = (*_overdue(old, at), Step("join", at, change.cause))
         return Decision(Interval(at, end, change.value, at, at, sweep_at=end), steps, is_load=True)
@@ -93,8 +93,7 @@ def _add(old: Interval | None, change: Change) -> Decision:
     return Decision(Interval(old.starts_at, end, value, at, at, sweep_at), steps, is_load=True, notes=notes)
 
 
-def _remove(old: Interval | None, change: Change) -> Decision:
-    at = change.at
+def _remove(old: Interval | None, change: Change, at: Instant) -> Decision:
     if old is None:
         # A marker: an add from before the remove that comes late finds that it was taken back.
         return Decision(Interval(at, at, None, None, at, None), notes=("not_a_member",))
@@ -106,7 +105,7 @@ def _remove(old: Interval | None, change: Change) -> Decision:
     return Decision(interval, steps)
 
 
-def _reopen(old: Interval, end: datetime, change: Change) -> tuple[tuple[Step, ...], datetime | None]:
+def _reopen(old: Interval, end: Instant, change: Change) -> tuple[tuple[Step, ...], Instant | None]:
     """Return the steps and the `sweep_at` of a member whose end moves.
 
     A fact may come late (from a spool or a log), when the sweeper has published the old end already. Where it keeps
@@ -119,18 +118,18 @@ def _reopen(old: Interval, end: datetime, change: Change) -> tuple[tuple[Step, .
     return (Step("join", old.expires_at, change.cause),), end
 
 
-def _overdue(old: Interval | None, at: datetime) -> tuple[Step, ...]:
+def _overdue(old: Interval | None, at: Instant) -> tuple[Step, ...]:
     """The leave by time that the sweeper has not come to publish before the profile joins again."""
     if old is None or old.sweep_at is None or old.expires_at > at:
         return ()
     return (Step("leave", old.expires_at, Cause.TIME),)
 
 
-def _begin_earlier(old: Interval, change: Change) -> Interval:
+def _begin_earlier(old: Interval, change: Change, at: Instant) -> Interval:
     """An add that comes late and reaches up to the present interval lets it begin earlier; its end stays."""
-    is_earlier = change.do == "add" and change.at < old.starts_at <= change.at + change.lifetime
+    is_earlier = change.do == "add" and at < old.starts_at <= at + change.lifetime
     if is_earlier and old.starts_at < old.expires_at:
-        return old._replace(starts_at=change.at)
+        return old._replace(starts_at=at)
     return old
 
 

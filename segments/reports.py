@@ -1,7 +1,7 @@
 """The segment load report: who came into segments on which day, from the maintained numbers and never by a count.
 
-It reads `SegmentDay` and `SegmentDelta` in one statement, so a merge that runs meanwhile counts nothing twice. Rows
-are by segment; a split by pixel or domain would be a further column of `LoadRow`, read from the kept fires.
+It reads `segments.counts.MOVES_SQL` in one statement, so a merge or sweep meanwhile counts nothing twice. Rows are by
+segment; a split by pixel or domain would be a further column of `LoadRow`, read from the kept fires.
 """
 
 import csv
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from audience.models import Advertiser
+from segments.counts import MOVES_SQL
 from segments.models import Segment
 
 MOST_DAYS = 366
@@ -27,18 +28,12 @@ _WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # The same as in the files of exports, which a spreadsheet opens, too.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
-# Reads days by the key (segment, day); deltas are few. What was before the period becomes one row without a day.
-_COUNTS = """
+# Reads days by the key (segment, day); the rest are few. What was before the period becomes one row without a day.
+_COUNTS = f"""
     SELECT segment_id, CASE WHEN day >= %(first)s THEN day END, sum(joins)::bigint, sum(leaves)::bigint,
         sum(loads)::bigint, sum(daily_uniques)::bigint, sum(monthly_uniques)::bigint
-    FROM (
-        SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
-        FROM segments_segmentday WHERE segment_id = ANY(%(ids)s) AND day <= %(last)s
-        UNION ALL
-        SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
-        FROM segments_segmentdelta WHERE segment_id = ANY(%(ids)s) AND day <= %(last)s
-    ) counts GROUP BY 1, 2
-"""
+    FROM ({MOVES_SQL}) moves WHERE day <= %(last)s GROUP BY 1, 2
+"""  # noqa: S608 -- constants of ours
 
 
 class NoReport(Exception):
@@ -156,18 +151,18 @@ def segment_loads(advertiser: Advertiser, segments: Sequence[Segment], period: P
             f"{len(segments):,} segments on {len(period)} days are more than {MOST_ROWS:,} rows. "
             "Choose fewer days or one segment.",
         )
-    counts = _read(segments, period)
+    counts = _read(segments, period, as_of)
     by_segment = [_rows_of(segment, counts[segment.pk], period) for segment in segments]
     rows = [row for rows_of_day in zip(*by_segment, strict=True) for row in rows_of_day]
     months = list(_months(segments, counts, period, today_of(advertiser, as_of)))
     return Report(period, advertiser.time_zone, as_of, rows, months)
 
 
-def _read(segments: Sequence[Segment], period: Period) -> Mapping[int, _Days]:
+def _read(segments: Sequence[Segment], period: Period, as_of: datetime) -> Mapping[int, _Days]:
     found: dict[int, dict[date | None, _Counts]] = defaultdict(dict)
     ids = [segment.pk for segment in segments]
     with connection.cursor() as cursor:
-        cursor.execute(_COUNTS, {"ids": ids, "first": period.first, "last": period.last})
+        cursor.execute(_COUNTS, {"ids": ids, "first": period.first, "last": period.last, "at": as_of})
         for segment_id, day, *counts in cursor.fetchall():
             found[segment_id][day] = _Counts(*counts)
     return found

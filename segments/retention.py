@@ -7,7 +7,6 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audience.arrays import plain
 from audience.crash import crash_point
 
 PASSER_BY_AGE = timedelta(days=30)
@@ -49,7 +48,7 @@ def forget_passers_by(now: datetime | None = None) -> int:
             cursor.execute(_PASSERS_BY, bounds)
             profiles = [profile for (profile,) in cursor.fetchall()]
             for statement in _FORGET if profiles else ():
-                cursor.execute(statement, [plain(profiles)])
+                cursor.execute(statement, [profiles])
             crash_point("retention.dropped")
         forgotten += len(profiles)
         if len(profiles) < BATCH_PROFILES:

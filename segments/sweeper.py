@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audience.arrays import plain
+from audience.columns import batch_cursor, bigints, integers, uuids
 from audience.crash import crash_point
 from segments.models import Cause, Transition
 
@@ -98,16 +97,16 @@ def paused() -> Iterator[None]:
 
 
 def _sweep_batch(at: datetime) -> Swept | None:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         cursor.execute(_LOCK_DUE, {"at": at, "most": BATCH_ROWS})
         keys = cursor.fetchall()
         if not keys:
             return None
-        profiles, segments, versions = (plain(column) for column in zip(*keys, strict=True))
+        profiles, segments, versions = zip(*keys, strict=True)
+        due = {"profiles": uuids(profiles), "segments": bigints(segments), "versions": integers(versions)}
         words = {"leave": Transition.Change.LEAVE, "cause": Cause.TIME}
-        due: dict[str, Any] = {"at": at, "profiles": profiles, "segments": segments, "versions": versions}
-        cursor.execute(_PUBLISH, due | words)
-        swept = Swept(*cursor.fetchone())
+        cursor.execute(_PUBLISH, {"at": at, **due, **words})
+        swept = Swept(*cursor.fetchall()[0])
         crash_point("sweep.before_commit")
     crash_point("sweep.after_commit")
     return swept

@@ -40,7 +40,7 @@ def make_profile(advertiser: Advertiser, *, seen_at: datetime = NOON, **identifi
     with acting_for(advertiser.pk):
         profile = Profile.objects.create(id=uuid7(), first_seen_at=seen_at, last_seen_at=seen_at)
         for kind, value in identifiers.items():
-            id_ = identifier_id(advertiser.pk, kind, value)
+            id_ = UUID(bytes=identifier_id(advertiser.pk, kind, value))
             seen = {"first_seen_at": seen_at, "last_seen_at": seen_at}
             Identifier.objects.create(id=id_, kind=kind, value=value, profile=profile, **seen)
     return profile

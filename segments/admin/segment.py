@@ -36,7 +36,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> 
     """Show how many are in, how that moved, who came last and who uses the segment."""
     now = timezone.now()
     today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
-    days = counts.days(segment, today - timedelta(days=TREND_DAYS - 1), today)
+    days = counts.days(segment, today - timedelta(days=TREND_DAYS - 1), today, at=now)
     uses = [use.shown_to(request) for use in neighbours.uses_of(segment)]
     return page_admin.render_page(
         request,

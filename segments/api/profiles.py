@@ -137,7 +137,7 @@ def known_by(profiles: QuerySet[Any], kind: str, value: str) -> QuerySet[Any]:
     """Return the one of the profiles that an identifier leads to, or none."""
     advertiser_id = current_advertiser_id()
     try:
-        key = identifier_id(advertiser_id or 0, kind, normalise(kind, value))
+        key = UUID(bytes=identifier_id(advertiser_id or 0, kind, normalise(kind, value)))
     except BadIdentifier as error:
         raise serializers.ValidationError({"value": str(error)}) from None
     found: UUID | None = Identifier.objects.filter(pk=key).values_list("profile_id", flat=True).first()

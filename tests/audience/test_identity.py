@@ -6,16 +6,19 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections, transaction
 
-from audience.identity import BadIdentifier, Key, find, find_or_make, normalise
+from audience.columns import batch_cursor
+from audience.identity import BadIdentifier, Key, find_or_make, normalise
+from audience.instants import instant
 from audience.models import Identifier, Profile
+from audience.talk import speak
 from tests.factories import NOON, make_advertiser, make_profile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def make(*keys, at=NOON):
-    with transaction.atomic(), connection.cursor() as cursor:
-        return find_or_make(cursor.cursor, keys, at)
+def make(*keys, at=NOON, **terms):
+    with transaction.atomic(), batch_cursor(connection.connection) as cursor:
+        return speak(cursor, find_or_make(keys, instant(at), **terms))
 
 
 def test_an_identifier_finds_its_profile_again():
@@ -33,12 +36,11 @@ def test_the_same_value_is_another_person_for_another_advertiser_or_kind():
     assert len(set(make(*keys).values())) == 3
 
 
-def test_find_makes_nobody():
+def test_it_makes_nobody_who_may_not_be_made():
     advertiser = make_advertiser()
     profile = make_profile(advertiser, email="jo@example.com")
     known, unknown = Key(advertiser.pk, "email", "jo@example.com"), Key(advertiser.pk, "email", "x@example.com")
-    with transaction.atomic(), connection.cursor() as cursor:
-        assert find(cursor.cursor, [known, unknown], NOON) == {known: str(profile.pk)}
+    assert make(known, unknown, makes=lambda key: False) == {known: profile.pk.bytes}
 
 
 def test_last_seen_moves_by_the_hour_and_never_back():

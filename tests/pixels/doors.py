@@ -84,7 +84,7 @@ class DjangoDoor(DoorUnderTest):
         return Reply(response.status_code, pairs, response.content)
 
     def read_at(self) -> datetime | None:
-        return views.intake().catalogue.picture.read_at
+        return views.counter().intake.catalogue.picture.read_at
 
 
 class GranianDoor(DoorUnderTest):

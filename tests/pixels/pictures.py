@@ -1,9 +1,9 @@
 """An endpoint that knows one advertiser, without a database."""
 
-from datetime import timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+from audience.instants import HOUR
 from pixels.catalogue import Hosts, KnownAdvertiser, KnownPixel, KnownSegment, Picture
 from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint
@@ -27,7 +27,7 @@ def known_segment(number: int, code: str) -> KnownSegment:
         modes={"add": "domains", "remove": "domains"},
         hosts=Hosts(["shop.example", "*.shop.example"]),
         are_domains_enforced=True,
-        lifetime=timedelta(days=30),
+        lifetime=30 * 24 * HOUR,
         longest_lifetime_minutes=43200,
         value_from=0,
         value_to=None,

@@ -1,11 +1,12 @@
 """The door's picture of advertisers, pixels and segments, and how fast it follows an edit."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
 from django.db import connection, transaction
 
+from audience.instants import instant
 from audience.models import Advertiser
 from audience.tenancy import acting_for
 from pixels.catalogue import Catalogue, Hosts, announce
@@ -44,8 +45,8 @@ def test_what_it_knows(catalogue):
     assert known.longest_lifetime_minutes == 99_999
     assert picture.pixels[pixel.public_key].items == (Item("add", str(cart.pk)),)
     assert picture.pixels[pixel.public_key].takes_value
-    assert catalogue.day_of(advertiser.pk, datetime(2026, 11, 22, 20, tzinfo=UTC)).day == 23
-    assert catalogue.day_of(-1, datetime(2026, 11, 22, 20, tzinfo=UTC)).day == 22
+    assert catalogue.day_of(advertiser.pk, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).day == 23
+    assert catalogue.day_of(-1, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).day == 22
 
 
 def edits(advertiser, segment, pixel):
@@ -145,9 +146,9 @@ def test_a_renewed_key_ends():
     catalogue = Catalogue(database_conninfo())
     catalogue.reload()
     seen = catalogue.picture
-    assert seen.pixel("OLDoldOLDoldOLD1", end - timedelta(seconds=1)) is seen.pixels[pixel.public_key]
-    assert seen.pixel("OLDoldOLDoldOLD1", end) is None
-    assert seen.pixel(pixel.public_key, end) is not None
+    assert seen.pixel("OLDoldOLDoldOLD1", instant(end) - 1) is seen.pixels[pixel.public_key]
+    assert seen.pixel("OLDoldOLDoldOLD1", instant(end)) is None
+    assert seen.pixel(pixel.public_key, instant(end)) is not None
     catalogue.stop()
 
 

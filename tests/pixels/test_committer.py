@@ -2,17 +2,19 @@
 
 import threading
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 from django.db import connection
 
+from audience.days import LocalDays
 from audience.ids import uuid7
+from audience.instants import HOUR, MINUTE, instant
 from audience.models import Identifier, Profile
 from audience.tenancy import acting_for
+from pixels.background import Background
 from pixels.committer import Committer
-from pixels.facts import Fire, Refusal
+from pixels.facts import Fire
 from pixels.models import Fire as FireRow
 from pixels.models import FireDelta
 from pixels.reasons import Outcome, Reason
@@ -23,8 +25,8 @@ from tests.factories import NOON, make_advertiser, make_pixel, make_segment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def utc_day(advertiser_id, at):
-    return at.astimezone(ZoneInfo("UTC")).date()
+DAY = 24 * HOUR
+START = instant(NOON)
 
 
 def conninfo() -> str:
@@ -38,32 +40,46 @@ class Desk:
     """A committer and the answers that came from it."""
 
     def __init__(self, conninfo: str) -> None:
-        self.answers = {}
-        self._arrived = threading.Condition()
-        self.committer = Committer(conninfo=conninfo, day_of=utc_day, answer=self._hear)
+        self.committer = Committer(conninfo=conninfo, day_of=LocalDays({}), answer=self._hear)
+        self._background = Background("desk")
+        self._background.start(self.committer.run())
 
     def _hear(self, answers) -> None:
-        with self._arrived:
-            self.answers.update(answers)
-            self._arrived.notify_all()
+        for (number, waiting), stored in answers:
+            waiting.answers[number] = stored
+            if len(waiting.answers) == waiting.most:
+                waiting.full.set()
 
     def commit(self, *fires):
         """Submit fires as one batch and wait for their answers, in order."""
+        waiting = Waiting(len(fires))
+        self._background.call(self._submit, fires, waiting)
+        assert waiting.full.wait(20)
+        return [waiting.answers[number] for number in range(len(fires))]
+
+    def _submit(self, fires, waiting) -> None:
         for number, fire in enumerate(fires):
-            assert self.committer.submit(fire, number)
-        if not self.committer._thread.is_alive():
-            self.committer.start()
-        with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.answers) == len(fires), timeout=20)
-            answers, self.answers = self.answers, {}
-        return [answers[number] for number in range(len(fires))]
+            assert self.committer.submit(fire, (number, waiting))
+
+    def stop(self) -> None:
+        self._background.call(self.committer.end)
+        self._background.join(20)
+
+
+class Waiting:
+    """Who waits for the answers of some fires."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.answers = {}
+        self.full = threading.Event()
 
 
 @pytest.fixture
 def desk():
     desk = Desk(conninfo())
     yield desk
-    desk.committer.stop()
+    desk.stop()
 
 
 @pytest.fixture
@@ -75,15 +91,14 @@ def shop():
 
 def fire(shop, browser="a" * 32, minutes=0, **fields):
     advertiser, segment, pixel = shop
-    at = NOON + timedelta(minutes=minutes)
-    change = Change("add", segment.pk, 1, at, lifetime=timedelta(days=30))
+    change = Change("add", segment.pk, 1, lifetime=30 * DAY)
     defaults = {"advertiser_id": advertiser.pk, "pixel_id": pixel.pk, "browser": browser, "changes": (change,)}
-    return Fire(**{"id": uuid7(), "received_at": at, "codes": {segment.pk: segment.code}} | defaults | fields)
+    return Fire(**{"id": uuid7().bytes, "received_at": START + minutes * MINUTE} | defaults | fields)
 
 
 def test_a_fire_becomes_a_member_with_its_join_load_and_count(shop, desk):
     advertiser, segment, pixel = shop
-    (stored,) = desk.commit(fire(shop, page_host="shop.example", page_path="/cart"))
+    (stored,) = desk.commit(fire(shop, page_host="shop.example", page_path="/cart", actions='[{"do": "add"}]'))
 
     assert stored.outcome == Outcome.APPLIED
     with acting_for(advertiser.pk):
@@ -97,7 +112,7 @@ def test_a_fire_becomes_a_member_with_its_join_load_and_count(shop, desk):
         )
         row = FireRow.objects.get()
         assert (row.pixel_id, row.profile_id, row.page_host) == (pixel.pk, identifier.profile_id, "shop.example")
-        assert row.actions == [{"do": "add", "segment": segment.pk, "code": "cart", "value": None}]
+        assert row.actions == [{"do": "add"}]
     assert FireDelta.objects.values_list("outcome", "fires").get() == ("applied", 1)
 
 
@@ -111,8 +126,7 @@ def test_one_browser_many_times_in_one_batch_is_one_member_with_many_loads(shop,
 
 
 def test_a_rejected_fire_makes_no_profile_and_is_shown_and_counted(shop, desk):
-    refused = fire(shop, changes=(), refusals=(Refusal("add", "12", Reason.VALUE_OVERFLOW, "2147483648"),))
-    (stored,) = desk.commit(refused)
+    (stored,) = desk.commit(fire(shop, changes=(), reason=Reason.VALUE_OVERFLOW))
 
     assert stored == (Outcome.REJECTED, Reason.VALUE_OVERFLOW, ())
     assert not Profile.all_advertisers.exists()
@@ -122,7 +136,7 @@ def test_a_rejected_fire_makes_no_profile_and_is_shown_and_counted(shop, desk):
 
 
 def test_a_fire_that_leads_to_no_advertiser_is_only_counted(desk):
-    nobody = Fire(uuid7(), NOON, None, None, None, reason=Reason.UNKNOWN_PIXEL)
+    nobody = Fire(uuid7().bytes, START, None, None, None, reason=Reason.UNKNOWN_PIXEL)
     (stored,) = desk.commit(nobody)
 
     assert stored.outcome == Outcome.REJECTED
@@ -160,7 +174,7 @@ def test_a_fire_that_cannot_even_be_counted_for_its_pixel_is_counted_for_the_ins
 
 def test_a_segment_of_another_advertiser_cannot_be_written_even_by_the_committer(shop, desk):
     foreign = make_segment(make_advertiser(), "foreign")
-    crossed = fire(shop, changes=(Change("add", foreign.pk, 1, NOON, lifetime=timedelta(days=1)),))
+    crossed = fire(shop, changes=(Change("add", foreign.pk, 1, lifetime=DAY),))
     stored, neighbour = desk.commit(crossed, fire(shop, browser="b" * 32))
 
     assert stored.outcome == Outcome.REJECTED, "the composite key of the schema refuses it at COMMIT"
@@ -173,7 +187,7 @@ def test_without_a_database_the_answer_says_that_nothing_is_stored(shop):
     try:
         assert desk.commit(fire(shop)) == [None]
     finally:
-        desk.committer.stop()
+        desk.stop()
 
 
 def test_a_broken_connection_is_opened_again(shop, desk):
@@ -182,10 +196,19 @@ def test_a_broken_connection_is_opened_again(shop, desk):
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'muster-door'"
         )
-    assert desk.commit(fire(shop, minutes=1)) == [None], (
-        "what was on the broken connection is not stored, and says so"
-    )
-    assert desk.commit(fire(shop, minutes=2))[0].outcome == Outcome.APPLIED
+    assert desk.commit(fire(shop, minutes=1))[0].outcome == Outcome.APPLIED
+
+
+def test_who_was_erased_or_merged_meanwhile_is_looked_up_again(shop, desk):
+    """The committer remembers whose profile a browser has; the locks tell it what is no longer so."""
+    desk.commit(fire(shop))
+    with connection.cursor() as cursor:
+        for table in ("segments_membership", "segments_transition", "audience_identifier", "audience_profile"):
+            cursor.execute(f"DELETE FROM {table}")
+    (again, other) = desk.commit(fire(shop, minutes=1), fire(shop, browser="b" * 32))
+
+    assert (again.outcome, other.outcome) == (Outcome.APPLIED, Outcome.APPLIED)
+    assert Profile.all_advertisers.count() == Membership.all_advertisers.count() == 2
 
 
 def test_two_committers_with_the_same_people_in_reversed_order_do_not_deadlock(shop, desk):
@@ -206,4 +229,4 @@ def test_two_committers_with_the_same_people_in_reversed_order_do_not_deadlock(s
             assert Membership.objects.count() == Transition.objects.count() == Profile.objects.count() == 200
             assert sum(SegmentDelta.objects.values_list("loads", flat=True)) == 2000
     finally:
-        other.committer.stop()
+        other.stop()

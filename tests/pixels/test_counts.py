@@ -5,7 +5,10 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from audience.columns import batch_cursor
 from audience.ids import uuid7
+from audience.instants import MINUTE, instant
+from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels import counts
 from pixels.batch import Entry, put_count
@@ -18,10 +21,20 @@ pytestmark = pytest.mark.django_db
 
 
 def count(pixel, *, minutes=0, outcome=Outcome.APPLIED, reason=None, path="/cart", host="shop.example"):
-    at = NOON + timedelta(minutes=minutes)
-    fire = Fire(uuid7(), at, pixel.advertiser_id, pixel.pk, None, page_host=host, page_path=path)
-    with connection.cursor() as cursor:
-        put_count(cursor.cursor, Entry(fire, outcome, reason))
+    at = instant(NOON) + minutes * MINUTE
+    put(
+        Entry(
+            Fire(uuid7().bytes, at, pixel.advertiser_id, pixel.pk, None, page_host=host, page_path=path),
+            outcome,
+            reason,
+        )
+    )
+
+
+def put(entry):
+    connection.ensure_connection()
+    with batch_cursor(connection.connection) as cursor:
+        speak(cursor, put_count(entry))
 
 
 def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
@@ -45,10 +58,9 @@ def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
 
 
 def test_fires_that_lead_to_no_pixel_are_counted_for_the_installation():
-    fire = Fire(uuid7(), NOON, None, None, None, page_host="copy.example")
-    with connection.cursor() as cursor:
-        for _ in range(3):
-            put_count(cursor.cursor, Entry(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
+    fire = Fire(uuid7().bytes, instant(NOON), None, None, None, page_host="copy.example")
+    for _ in range(3):
+        put(Entry(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
     counts.merge_deltas()
     assert FireHour.objects.values_list("advertiser", "pixel", "fires").get() == (None, None, 3)
 

@@ -116,7 +116,7 @@ def test_what_stands_in_the_live_view(shop):
         ("add", "cart", 65),
         ("remove", "vip", None),
     ]
-    assert reply.header("muster-fire") == crockford(fire.id)
+    assert reply.header("muster-fire") == crockford(fire.id.bytes)
 
 
 @pytest.mark.spec("pixels.md 1.1")

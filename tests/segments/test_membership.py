@@ -1,35 +1,35 @@
 """What an add or a remove makes of a membership (pixels.md 2.1 to 2.3)."""
 
-from datetime import datetime, timedelta
-
 import pytest
 
+from audience.instants import HOUR, Instant, instant
 from segments.membership import Change, Interval, decide
 from segments.models import LARGEST_VALUE, Cause
 from tests.factories import NOON
 
-HOUR = timedelta(hours=1)
+START = instant(NOON)
+Asked = tuple[Change, Instant]
 
 
-def at(hours: float) -> datetime:
-    return NOON + hours * HOUR
+def at(hours: float) -> Instant:
+    return START + int(hours * HOUR)
 
 
-def add(hours: float, *, keep: float = 24, value: int | None = None, **terms: str) -> Change:
-    return Change("add", 12, 1, at(hours), lifetime=keep * HOUR, value=value, **terms)
+def add(hours: float, *, keep: float = 24, value: int | None = None, **terms: str) -> Asked:
+    return Change("add", 12, 1, lifetime=int(keep * HOUR), value=value, **terms), at(hours)
 
 
-def remove(hours: float) -> Change:
-    return Change("remove", 12, 1, at(hours))
+def remove(hours: float) -> Asked:
+    return Change("remove", 12, 1), at(hours)
 
 
-def play(*changes: Change) -> tuple[Interval, list[tuple[str, float, str]], int, list[str]]:
+def play(*changes: Asked) -> tuple[Interval, list[tuple[str, float, str]], int, list[str]]:
     """Apply changes one after the other; return the last row, the steps in hours, the loads and the notes."""
     row, steps, loads, notes = None, [], 0, []
     for change in changes:
-        decision = decide(row, change)
+        decision = decide(row, *change)
         row = decision.interval
-        steps += [(step.change, (step.at - NOON) / HOUR, step.cause.value) for step in decision.steps]
+        steps += [(step.change, (step.at - START) / HOUR, step.cause.value) for step in decision.steps]
         loads += decision.is_load
         notes += decision.notes
     assert row is not None
@@ -141,7 +141,7 @@ def test_the_end_is_swept_only_once_and_never_too_late():
 
 
 def test_a_remove_carries_its_cause():
-    decision = decide(decide(None, add(0)).interval, Change("remove", 12, 1, at(1), cause=Cause.API))
+    decision = decide(decide(None, *add(0)).interval, Change("remove", 12, 1, cause=Cause.API), at(1))
 
     assert [(step.change, step.cause) for step in decision.steps] == [("leave", "api")]
 
@@ -152,20 +152,20 @@ def swept(interval: Interval) -> Interval:
 
 
 def test_a_late_add_takes_back_a_leave_that_was_published_already():
-    row = swept(decide(None, add(0, keep=10)).interval)
+    row = swept(decide(None, *add(0, keep=10)).interval)
 
-    decision = decide(row, add(5, keep=10))
+    decision = decide(row, *add(5, keep=10))
     assert [(step.change, step.at) for step in decision.steps] == [("join", at(10))]
     assert (decision.interval.starts_at, decision.interval.expires_at) == (at(0), at(15))
     assert decision.interval.sweep_at == at(15)
 
-    shorter = decide(row, add(5, keep=1))
+    shorter = decide(row, *add(5, keep=1))
     assert (shorter.steps, shorter.interval.expires_at, shorter.interval.sweep_at) == ((), at(6), None)
 
 
 def test_a_late_remove_publishes_no_second_leave():
-    row = swept(decide(None, add(0, keep=10)).interval)
+    row = swept(decide(None, *add(0, keep=10)).interval)
 
-    decision = decide(row, remove(5))
+    decision = decide(row, *remove(5))
     assert decision.steps == ()
     assert decision.interval.expires_at == at(5)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from audience import identity
-from audience.arrays import plain
+from audience.columns import batch_cursor, bigints, integers, uuids
 from audience.tenancy import acting_for
 from pixels.committer import SESSION_OPTIONS
 from segments import changes, counts, sweeper
@@ -17,6 +17,7 @@ from tests.factories import NOON, make_advertiser, make_segment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROFILES = 20_000
+SOMEBODY = bytes(range(16))
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def segment():
 
 def scans(statement, parameters, *, as_the_door=False):
     """Return the (table, index) pairs that PostgreSQL's plan reads; a table without index stands with None."""
-    with connection.cursor() as cursor:
+    with batch_cursor(connection.connection) as cursor:
         if as_the_door:
             for option in SESSION_OPTIONS.split("-c ")[1:]:
                 cursor.execute(f"SET {option.strip().replace('=', ' = ')}")
@@ -64,20 +65,21 @@ def _walk(node):
 
 
 def test_a_batch_reads_memberships_by_key(segment):
-    keys = [plain([one] * 3) for one in ("019367a0-0000-7000-8000-000000000000", segment.pk, 1)]
-    ((table, index),) = scans(changes._READ, keys, as_the_door=True)
+    keys = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), integers([1] * 3)]
+    ((table, index),) = scans(changes._READ.sql, keys, as_the_door=True)
     # Both hold the whole key; which of the two is taken makes no difference.
     assert table == "segments_membership"
     assert index in ("segments_membership_pkey", "membership_of_segment")
 
 
 def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
-    found = scans(identity._FIND, [plain(["019367a0-0000-7000-8000-000000000000"])], as_the_door=True)
-    assert ("audience_identifier", "audience_identifier_pkey") in found
-    assert {index for table, index in found if table == "audience_profile"} <= {
-        "audience_profile_pkey",
-        "profile_of_advertiser",
-    }
+    found = scans(identity._LOCATE.sql, [uuids([SOMEBODY] * 3)], as_the_door=True)
+    assert found == {("audience_identifier", "audience_identifier_pkey")}
+
+
+def test_a_batch_locks_people_by_key(segment):
+    found = scans(identity._LOCK.sql, [uuids([SOMEBODY] * 3)], as_the_door=True)
+    assert found == {("audience_profile", "audience_profile_pkey")}
 
 
 def test_the_sweeper_finds_what_is_due_by_its_index(segment):
