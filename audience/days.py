@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from audience.instants import Instant, instant, moment
+
+
+class Day(NamedTuple):
+    """A local day: from its first instant to that of the next."""
+
+    starts_at: Instant
+    ends_at: Instant
+    date: date
 
 
 class LocalDays:
@@ -14,17 +23,18 @@ class LocalDays:
         """Take the time zones by advertiser id."""
         self._zones = zones
         self._utc = ZoneInfo("UTC")
-        # The day that was asked for last, with its bounds: in a batch it is nearly always the same.
-        self._last: dict[int, tuple[Instant, Instant, date]] = {}
+        # The day that was asked for last: in a batch it is nearly always the same.
+        self._last: dict[int, Day] = {}
 
-    def __call__(self, advertiser_id: int, at: Instant) -> date:
+    def __call__(self, advertiser_id: int, at: Instant) -> Day:
         last = self._last.get(advertiser_id)
-        if last is not None and last[0] <= at < last[1]:
-            return last[2]
+        if last is not None and last.starts_at <= at < last.ends_at:
+            return last
         zone = self._zones.get(advertiser_id, self._utc)
         day = moment(at).astimezone(zone).date()
-        self._last[advertiser_id] = (_midnight(day, zone), _midnight(day + timedelta(days=1), zone), day)
-        return day
+        found = Day(_midnight(day, zone), _midnight(day + timedelta(days=1), zone), day)
+        self._last[advertiser_id] = found
+        return found
 
 
 def _midnight(day: date, zone: ZoneInfo) -> Instant:

@@ -1,10 +1,11 @@
 """One batch of fires in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.identity import Key, Known, Memory, check_locked, locate, lock, make, see
@@ -17,23 +18,15 @@ from segments.changes import Asked, DayOf, fold, read, write
 EVENT_ID_MEMORY = 24 * HOUR
 
 
-class Stored(NamedTuple):
-    """How a fire ended, once its batch is committed."""
-
-    outcome: Outcome
-    reason: Reason | None
-    notes: tuple[str, ...]
-
-
 @dataclass(slots=True)
-class Entry:
-    """A fire on its way through the batch."""
+class Stored:
+    """A fire on its way through the batch; once that is committed, how it ended."""
 
     fire: Fire
     outcome: Outcome
     reason: Reason | None
+    notes: tuple[str, ...] = ()
     profile_id: bytes | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 class Done(NamedTuple):
@@ -52,12 +45,12 @@ def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory) -> Talk[Done]:
     yield from drop_duplicates(entries)
     met = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries)
-    return Done([Stored(entry.outcome, entry.reason, tuple(entry.notes)) for entry in entries], met)
+    return Done(entries, met)
 
 
-def _entry(fire: Fire) -> Entry:
-    outcome = Outcome.APPLIED if fire.reason is None else Outcome.REJECTED
-    return Entry(fire, outcome, fire.reason, None, list(fire.notes))
+def _entry(fire: Fire) -> Stored:
+    reason = fire.reason
+    return Stored(fire, Outcome.APPLIED if reason is None else Outcome.REJECTED, reason, fire.notes)
 
 
 # The lock makes two workers with the same eid wait for each other; a partitioned table cannot keep it unique by time.
@@ -76,7 +69,7 @@ _REMEMBER_EVENT_IDS = writes(
 )
 
 
-def drop_duplicates(entries: Sequence[Entry]) -> Talk[None]:
+def drop_duplicates(entries: Sequence[Stored]) -> Talk[None]:
     """Mark the fires whose `eid` the same browser has fired within 24 hours."""
     marked = [(entry, event_id(entry.fire)) for entry in entries if entry.fire.eid and entry.fire.browser]
     if not marked:
@@ -99,29 +92,34 @@ def drop_duplicates(entries: Sequence[Entry]) -> Talk[None]:
 
 def event_id(fire: Fire) -> bytes:
     """Return the key of an `eid`: it means something for one advertiser and one browser only."""
-    return hashlib.sha256(f"{fire.advertiser_id}\0{fire.browser}\0{fire.eid}".encode()).digest()[:16]
+    browser = fire.browser.value if fire.browser else ""
+    return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def put_changes(entries: Sequence[Entry], day_of: DayOf, memory: Memory) -> Talk[dict[Key, Known]]:
+def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Talk[dict[Key, Known]]:
     """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
 
     Return the people of whom the memory does not know this.
     """
-    applied = [(entry, _key(entry.fire)) for entry in entries if entry.outcome is Outcome.APPLIED]
+    applied = [
+        (entry, browser)
+        for entry in entries
+        if entry.outcome is Outcome.APPLIED and (browser := entry.fire.browser) is not None
+    ]
     if not applied:
         return {}
-    now = max(entry.fire.received_at for entry, _ in applied)
+    now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
     people = memory.recall(keys)
     met = yield from _meet(keys - people.keys(), now)
     people |= met
     asked: list[Asked] = []
-    owners: list[Entry] = []
+    owners: list[Stored] = []
     for entry, key in applied:
         fire = entry.fire
         profile_id = entry.profile_id = people[key].profile_id
         for change in fire.changes:
-            asked.append(Asked(key.advertiser_id, profile_id, change, fire.received_at))
+            asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
     # Sent together: PostgreSQL reads the rows when it has the locks.
     locked, rows = yield [lock(people), read(asked)]
@@ -131,7 +129,7 @@ def put_changes(entries: Sequence[Entry], day_of: DayOf, memory: Memory) -> Talk
     yield [write(outcome)]
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
-            entry.notes += [note for note in decision.notes if note not in entry.notes]
+            entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
     return met
 
 
@@ -139,12 +137,6 @@ def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:
     """Find or make people."""
     people = yield from locate(keys)
     return people | (yield from make(keys - people.keys(), now))
-
-
-def _key(fire: Fire) -> Key:
-    if fire.advertiser_id is None or fire.browser is None:
-        raise ValueError("A fire without an advertiser or a browser cannot be applied.")
-    return Key(fire.advertiser_id, "browser", fire.browser)
 
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:
@@ -169,18 +161,18 @@ _PUT_FIRES = writes(
 )
 
 
-def put_fires(entries: Sequence[Entry]) -> Talk[None]:
+def put_fires(entries: Sequence[Stored]) -> Talk[None]:
     """Write the fires for the live view and count them; those that lead to no pixel are only counted."""
     shown = [entry for entry in entries if entry.fire.pixel_id is not None]
     yield [_PUT_FIRES(*_fire_columns(shown), *_count_columns(entries))]
 
 
-def put_count(entry: Entry) -> Talk[None]:
+def put_count(entry: Stored) -> Talk[None]:
     """Count a fire of which nothing else can be kept."""
     yield [_PUT_FIRES(*_fire_columns([]), *_count_columns([entry]))]
 
 
-def _fire_columns(entries: Sequence[Entry]) -> list[Any]:
+def _fire_columns(entries: Sequence[Stored]) -> list[Any]:
     fires = [entry.fire for entry in entries]
     return [
         uuids([fire.id for fire in fires]),
@@ -197,21 +189,31 @@ def _fire_columns(entries: Sequence[Entry]) -> list[Any]:
         texts([fire.page_path for fire in fires]),
         texts([fire.browser_name for fire in fires]),
         texts([fire.device for fire in fires]),
-        texts([_same(fire) for fire in fires]),
+        # Enough to follow one browser in a live view, too little to trace it back.
+        texts([fire.browser.value[:4] if fire.browser else "" for fire in fires]),
     ]
 
 
-def _count_columns(entries: Sequence[Entry]) -> list[Any]:
+def _count_columns(entries: Sequence[Stored]) -> list[Any]:
     """The fires by advertiser, pixel, hour, outcome, reason and page, with their number and the last one's time."""
-    counts: dict[tuple[Any, ...], int] = {}
+    fires = [entry.fire for entry in entries]
+    times = [fire.received_at for fire in fires]
+    keys = [
+        (
+            fire.advertiser_id,
+            fire.pixel_id,
+            at - at % HOUR,
+            entry.outcome,
+            entry.reason or "",
+            fire.page_host,
+            fire.page_path,
+        )
+        for entry, fire, at in zip(entries, fires, times, strict=True)
+    ]
+    counts = Counter(keys)
     last_at: dict[tuple[Any, ...], Instant] = {}
-    for entry in entries:
-        fire = entry.fire
-        at, reason = fire.received_at, entry.reason or ""
-        hour = at - at % HOUR
-        key = (fire.advertiser_id, fire.pixel_id, hour, entry.outcome, reason, fire.page_host, fire.page_path)
-        counts[key] = counts.get(key, 0) + 1
-        last_at[key] = max(at, last_at.get(key, at))
+    for at, key in sorted(zip(times, keys, strict=True), key=itemgetter(0)):
+        last_at[key] = at
     advertisers, pixels, hours, *words = zip(*counts, strict=True)
     return [
         bigints(advertisers),
@@ -219,12 +221,5 @@ def _count_columns(entries: Sequence[Entry]) -> list[Any]:
         instants(hours),
         *(texts(column) for column in words),
         integers(list(counts.values())),
-        instants(list(last_at.values())),
+        instants([last_at[key] for key in counts]),
     ]
-
-
-def _same(fire: Fire) -> str:
-    """Four letters for one browser at one pixel: enough to follow it in a live view, too few to trace it back."""
-    if fire.browser is None:
-        return ""
-    return f"{crc32(f'{fire.browser}.{fire.pixel_id}'.encode()) & 0xFFFF:04x}"

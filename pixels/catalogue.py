@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ import psycopg
 import structlog
 from django.db import connections
 
-from audience.days import LocalDays
+from audience.days import Day, LocalDays
 from audience.instants import MINUTE, Instant, instant
 from pixels.direct import make_direct_pixels
 from pixels.models import Pixel
@@ -291,7 +291,7 @@ class Catalogue:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             self._take(load(connection))
 
-    def day_of(self, advertiser_id: int, at: Instant) -> date:
+    def day_of(self, advertiser_id: int, at: Instant) -> Day:
         """Return the advertiser's local day of an instant."""
         return self.picture.day_of(advertiser_id, at)
 

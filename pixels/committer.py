@@ -16,7 +16,7 @@ from audience.crash import crash_point
 from audience.identity import Memory, ProfileGone
 from audience.pipeline import NothingCommitted, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, Entry, Stored, put_count, store
+from pixels.batch import Done, Stored, put_count, store
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
 from segments.changes import DayOf
@@ -150,11 +150,11 @@ class Committer:
             raise
         except (psycopg.DatabaseError, ValueError):
             await self._count_rejected(nobodys)
-        return Stored(Outcome.REJECTED, Reason.BAD_ENCODING, ())
+        return Stored(fire, Outcome.REJECTED, Reason.BAD_ENCODING)
 
     async def _count_rejected(self, fire: Fire) -> None:
         pipeline = await self._connected()
-        await pipeline.transact(put_count(Entry(fire, Outcome.REJECTED, Reason.BAD_ENCODING)))
+        await pipeline.transact(put_count(Stored(fire, Outcome.REJECTED, Reason.BAD_ENCODING)))
 
     async def _connected(self) -> Pipeline:
         if self._pipeline is None or self._pipeline.is_closed:

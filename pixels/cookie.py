@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from audience.identity import Key
+
 LIFETIME_DAYS = 395
 SECONDS_OF_A_DAY = 24 * 60 * 60
 # Verified values are remembered: a browser that fires often pays for its MAC once. About 30 MB when full.
@@ -99,6 +101,11 @@ def values_of(header: str, name: str) -> list[str]:
 
 
 @lru_cache(REMEMBERED_VALUES)
+def key_of(advertiser_id: int, id_key: bytes, random: bytes) -> Key:
+    """Return the `browser` identifier as one advertiser knows it."""
+    return Key(advertiser_id, "browser", stored_id(id_key, random))
+
+
 def stored_id(id_key: bytes, random: bytes) -> str:
-    """Return the `browser` identifier as one advertiser knows it: 32 hex digits."""
+    """Return its value: 32 hex digits."""
     return hmac.digest(id_key, random, "sha256").hex()[:32]

@@ -157,7 +157,7 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
         draft.at,
         owner.id if owner else None,
         reading.pixel.id if reading.pixel else None,
-        cookie.stored_id(owner.id_key, browser.random) if owner and browser else None,
+        cookie.key_of(owner.id, owner.id_key, browser.random) if owner and browser else None,
         decided.changes,
         reason,
         notes,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from audience.identity import Key
 from audience.instants import Instant
 from pixels.reasons import Note, Reason
 from segments.membership import Change
@@ -21,14 +22,14 @@ class Fire(NamedTuple):
 
     Without a `reason` it is applied and has changes; with one nothing of it is done. `id` is a UUID's 16 bytes.
     `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the cookie's id; None
-    where nothing may be stored about the browser. `actions` is JSON for the live view.
+    where nothing may be stored about the browser, and then nothing is applied. `actions` is JSON for the live view.
     """
 
     id: bytes
     received_at: Instant
     advertiser_id: int | None
     pixel_id: int | None
-    browser: str | None
+    browser: Key | None
     changes: tuple[Change, ...] = ()
     reason: Reason | None = None
     notes: tuple[Note, ...] = ()

@@ -10,30 +10,27 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, dates, instants, integers, texts, uuids
+from audience.days import Day
 from audience.instants import Instant
 from audience.talk import Rows, Statement, Talk, reads, writes
 from segments.membership import Change, Decision, Interval, Step, decide
 
-
-class RowKey(NamedTuple):
-    """The key of a membership row. Batches write in its order."""
-
-    profile_id: bytes
-    segment_id: int
-    version: int
+# The key of a membership row: profile, segment, version. Batches write in its order. A plain tuple, because one is
+# made, hashed and sorted for every fact.
+RowKey = tuple[bytes, int, int]
 
 
 class Asked(NamedTuple):
-    """One change that somebody asks for a profile of an advertiser, at an instant."""
+    """One change that somebody asks for a row of an advertiser, at an instant."""
 
     advertiser_id: int
-    profile_id: bytes
+    key: RowKey
     change: Change
     at: Instant
 
-    @property
-    def key(self) -> RowKey:
-        return RowKey(self.profile_id, self.change.segment_id, self.change.version)
+    @classmethod
+    def of(cls, advertiser_id: int, profile_id: bytes, change: Change, at: Instant) -> "Asked":
+        return cls(advertiser_id, (profile_id, change.segment_id, change.version), change, at)
 
 
 @dataclass
@@ -47,7 +44,7 @@ class Tally:
     monthly_uniques: int = 0
 
 
-DayOf = Callable[[int, Instant], date]  # the advertiser's local day of an instant
+DayOf = Callable[[int, Instant], Day]  # the advertiser's local day of an instant
 
 # One index descent per key: `tests/segments/test_plans.py`.
 _READ = reads(
@@ -83,11 +80,10 @@ _WRITE = writes(
 
 
 class Published(NamedTuple):
-    """A step of a profile in a segment."""
+    """A step of a row."""
 
     advertiser_id: int
-    profile_id: bytes
-    segment_id: int
+    key: RowKey
     step: Step
 
 
@@ -124,20 +120,28 @@ def read(asked: Sequence[Asked]) -> Statement:
 
 def fold(found: Rows, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
     """Decide the changes one after the other; each row is written once."""
-    rows: Intervals = {RowKey(*row[:3]): Interval(*row[3:]) for row in found}
+    rows: Intervals = {row[:3]: Interval._make(row[3:]) for row in found}
     owners: dict[RowKey, int] = {}
     decisions: list[Decision] = []
     steps: list[Published] = []
     tallies: Tallies = defaultdict(Tally)
-    for one in asked:
-        key = one.key
+    for advertiser_id, key, change, at in asked:
         old = rows.get(key)
-        decision = decide(old, one.change, one.at)
-        rows[key], owners[key] = decision.interval, one.advertiser_id
+        decision = decide(old, change, at)
+        rows[key], owners[key] = decision.interval, advertiser_id
         if decision.steps:
-            steps += [Published(one.advertiser_id, key.profile_id, key.segment_id, step) for step in decision.steps]
+            steps += [Published(advertiser_id, key, step) for step in decision.steps]
         if decision.is_load:
-            _count_load(tallies, one, old, day_of)
+            day = day_of(advertiser_id, at)
+            tally = tallies[advertiser_id, change.segment_id, day.date]
+            tally.loads += 1
+            if old is None or old.last_added_at is None:
+                tally.daily_uniques += 1
+                tally.monthly_uniques += 1
+            elif not day.starts_at <= old.last_added_at < day.ends_at:
+                last = day_of(advertiser_id, old.last_added_at).date
+                tally.daily_uniques += 1
+                tally.monthly_uniques += (last.year, last.month) != (day.date.year, day.date.month)
         decisions.append(decision)
     _count_steps(tallies, steps, day_of)
     return Outcome(decisions, rows, owners, steps, tallies)
@@ -152,20 +156,9 @@ def write(outcome: Outcome) -> Statement:
     )
 
 
-def _count_load(tallies: Tallies, one: Asked, old: Interval | None, day_of: DayOf) -> None:
-    day = day_of(one.advertiser_id, one.at)
-    tally = tallies[one.advertiser_id, one.change.segment_id, day]
-    tally.loads += 1
-    before = old.last_added_at if old else None
-    last = None if before is None else day_of(one.advertiser_id, before)
-    if last != day:
-        tally.daily_uniques += 1
-        tally.monthly_uniques += last is None or (last.year, last.month) != (day.year, day.month)
-
-
 def _count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
-    for advertiser_id, _, segment_id, step in steps:
-        tally = tallies[advertiser_id, segment_id, day_of(advertiser_id, step.at)]
+    for advertiser_id, (_, segment_id, _), step in steps:
+        tally = tallies[advertiser_id, segment_id, day_of(advertiser_id, step.at).date]
         tally.joins += step.change == "join"
         tally.leaves += step.change == "leave"
 
@@ -189,7 +182,8 @@ def _membership_columns(rows: Intervals, owners: dict[RowKey, int]) -> list[Any]
 
 
 def _transition_columns(steps: Sequence[Published]) -> list[Any]:
-    advertisers, profiles, segments, published = zip(*steps, strict=True) if steps else ((),) * 4
+    advertisers, keys, published = zip(*steps, strict=True) if steps else ((),) * 3
+    profiles, segments, _ = zip(*keys, strict=True) if steps else ((),) * 3
     changes, times, causes = zip(*published, strict=True) if steps else ((),) * 3
     return [bigints(advertisers), uuids(profiles), bigints(segments), instants(times), texts(changes), texts(causes)]
 

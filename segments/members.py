@@ -93,7 +93,7 @@ def _change(
             reasons[number] = Refused.UNKNOWN_BROWSER if is_browser else Refused.UNKNOWN_IDENTIFIER
     done = [number for number, reason in enumerate(reasons) if reason is None]
     changes = [
-        Asked(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], cause), at)
+        Asked.of(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], cause), at)
         for number in done
         if (key := keys[number]) is not None
     ]
@@ -103,7 +103,7 @@ def _change(
     for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}
         notes = (*_notes(segment, asked[number]), *decision.notes)
-        answers[number] = Answer(None, UUID(bytes=one.profile_id), "join" in steps, "leave" in steps, notes)
+        answers[number] = Answer(None, UUID(bytes=one.key[0]), "join" in steps, "leave" in steps, notes)
     return answers
 
 

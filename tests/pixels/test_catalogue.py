@@ -45,8 +45,8 @@ def test_what_it_knows(catalogue):
     assert known.longest_lifetime_minutes == 99_999
     assert picture.pixels[pixel.public_key].items == (Item("add", str(cart.pk)),)
     assert picture.pixels[pixel.public_key].takes_value
-    assert catalogue.day_of(advertiser.pk, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).day == 23
-    assert catalogue.day_of(-1, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).day == 22
+    assert catalogue.day_of(advertiser.pk, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).date.day == 23
+    assert catalogue.day_of(-1, instant(datetime(2026, 11, 22, 20, tzinfo=UTC))).date.day == 22
 
 
 def edits(advertiser, segment, pixel):

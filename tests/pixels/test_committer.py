@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from audience.days import LocalDays
+from audience.identity import Key
 from audience.ids import uuid7
 from audience.instants import HOUR, MINUTE, instant
 from audience.models import Identifier, Profile
@@ -92,7 +93,8 @@ def shop():
 def fire(shop, browser="a" * 32, minutes=0, **fields):
     advertiser, segment, pixel = shop
     change = Change("add", segment.pk, 1, lifetime=30 * DAY)
-    defaults = {"advertiser_id": advertiser.pk, "pixel_id": pixel.pk, "browser": browser, "changes": (change,)}
+    defaults = {"advertiser_id": advertiser.pk, "pixel_id": pixel.pk, "changes": (change,)}
+    defaults["browser"] = Key(advertiser.pk, "browser", browser)
     return Fire(**{"id": uuid7().bytes, "received_at": START + minutes * MINUTE} | defaults | fields)
 
 
@@ -128,7 +130,7 @@ def test_one_browser_many_times_in_one_batch_is_one_member_with_many_loads(shop,
 def test_a_rejected_fire_makes_no_profile_and_is_shown_and_counted(shop, desk):
     (stored,) = desk.commit(fire(shop, changes=(), reason=Reason.VALUE_OVERFLOW))
 
-    assert stored == (Outcome.REJECTED, Reason.VALUE_OVERFLOW, ())
+    assert (stored.outcome, stored.reason) == (Outcome.REJECTED, Reason.VALUE_OVERFLOW)
     assert not Profile.all_advertisers.exists()
     with acting_for(shop[0].pk):
         assert FireRow.objects.get().reason == "value_overflow"

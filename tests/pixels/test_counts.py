@@ -11,7 +11,7 @@ from audience.instants import MINUTE, instant
 from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels import counts
-from pixels.batch import Entry, put_count
+from pixels.batch import Stored, put_count
 from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour, SeenPage
 from pixels.reasons import Outcome, Reason
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def count(pixel, *, minutes=0, outcome=Outcome.APPLIED, reason=None, path="/cart", host="shop.example"):
     at = instant(NOON) + minutes * MINUTE
     put(
-        Entry(
+        Stored(
             Fire(uuid7().bytes, at, pixel.advertiser_id, pixel.pk, None, page_host=host, page_path=path),
             outcome,
             reason,
@@ -60,7 +60,7 @@ def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
 def test_fires_that_lead_to_no_pixel_are_counted_for_the_installation():
     fire = Fire(uuid7().bytes, instant(NOON), None, None, None, page_host="copy.example")
     for _ in range(3):
-        put(Entry(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
+        put(Stored(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
     counts.merge_deltas()
     assert FireHour.objects.values_list("advertiser", "pixel", "fires").get() == (None, None, 3)
 
