@@ -63,7 +63,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> 
 def profiles_behind(advertiser_id: int, text: str) -> set[UUID]:
     """Return the profiles that a search means: by their own id, `kind:value`, or a value of any kind."""
     keys = [Key(advertiser_id, kind, value) for kind, value in _readings(text)]
-    rows = Identifier.objects.filter(advertiser=advertiser_id, pk__in=[key.id for key in keys])
+    rows = Identifier.objects.filter(advertiser=advertiser_id, pk__in=[UUID(bytes=key.id) for key in keys])
     found = set(rows.values_list("profile_id", flat=True))
     with suppress(ValueError):
         found.add(UUID(text))
