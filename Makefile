@@ -24,7 +24,7 @@ test: development
 	$(BIN)/mypy $(ROOMS) manage.py
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not long" $(ARGS)
 
 test-long: development
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
 from config.postgres import EmbeddedServer
+from tests.emptying import empty_tables
 from tests.running import LiveMuster, own_folder
+
+pytest_plugins = ["tests.sharing"]
 
 INSTALL = re.compile(r"is not installed|apt(-get)? install")  # what such a skip tells its reader
 NEED_ALL_PROGRAMS = bool(os.environ.get("MUSTER_TESTS_NEED_ALL_PROGRAMS"))
@@ -31,7 +35,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedServer | None]:
-    """The embedded server of this run, started when the first test asks for a database.
+    """The embedded server of this process, started when its first test asks for a database.
 
     None where DATABASE_URL names another server. It flushes nothing to disk; a test that pulls the
     plug starts a server of its own.
@@ -46,8 +50,10 @@ def postgres_server() -> Iterator[EmbeddedServer | None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres_server: EmbeddedServer | None) -> None:
-    """Have the server running before Django makes its test database."""
+def django_db_modify_db_settings(
+    postgres_server: EmbeddedServer | None, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """Have the server running before Django makes its test database, one for each process."""
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +67,9 @@ def django_db_setup(
     """
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases=["default"], serialized_aliases=[])
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
+        yield
     with django_db_blocker.unblock():
         teardown_databases(made, verbosity=0)
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from django.core.management import call_command
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from pixels import views
+from tests.emptying import empty_tables
 from tests.pixels.doors import DjangoDoor, DoorUnderTest, GranianDoor, granian_door
 
 
@@ -30,12 +30,11 @@ def django_process(django_db_setup: None, django_db_blocker: DjangoDbBlocker) ->
 def open_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Commit as in production, and empty the tables after the module.
 
-    Each test has an advertiser of its own, so none has to see what another one wrote; emptying all tables after
-    each of them would take longer than all they do.
+    Each test has an advertiser of its own, so none has to see what another one wrote.
     """
     with django_db_blocker.unblock():
         yield
-        call_command("flush", interactive=False, verbosity=0)
+        empty_tables()
 
 
 @pytest.fixture
