@@ -28,6 +28,7 @@ class StandbyScheduler(Scheduler):
     """Celery's own scheduler in memory, which starts to tick when it holds the lock."""
 
     max_interval = 1  # the longest that a lost lock goes unseen
+    _ticked_at = 0.0
 
     def setup_schedule(self) -> None:
         """Wait for the lock, then take up the clockwork."""
@@ -49,6 +50,7 @@ class StandbyScheduler(Scheduler):
         except psycopg.Error as error:
             log.error("the lock is lost with its connection", error=type(error).__name__)
             raise SystemExit(1) from error
+        self._follow_the_clock()
         return float(super().tick(*args, **kwargs))
 
     def close(self) -> None:
@@ -57,6 +59,16 @@ class StandbyScheduler(Scheduler):
         with contextlib.suppress(psycopg.Error):
             self.heart.leave(self.lock)
         self.lock.close()
+
+    def _follow_the_clock(self) -> None:
+        """Count anew where the clock was set back: Celery would be silent until it shows the last sending again."""
+        before, self._ticked_at = self._ticked_at, time.time()
+        if self._ticked_at >= before - self.max_interval:
+            return
+        log.warning("the clock was set back", seconds=round(before - self._ticked_at))
+        for entry in self.schedule.values():
+            entry.last_run_at = entry.default_now()
+        self._heap = None
 
     def _holds_lock(self) -> bool:
         row = self.lock.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()

@@ -42,9 +42,11 @@ _FAILED = """
     INSERT INTO config_timedtask (name, failed_at, seconds, error) VALUES (%s, now(), %s, %s)
     ON CONFLICT (name) DO UPDATE SET failed_at = excluded.failed_at, error = excluded.error
 """
+# An end that is still to come was written by a clock that has been set back since.
 _IS_DUE = """
     SELECT NOT EXISTS (
-        SELECT FROM config_timedtask WHERE name = %s AND ended_at > now() - make_interval(secs => %s)
+        SELECT FROM config_timedtask
+        WHERE name = %s AND ended_at > now() - make_interval(secs => %s) AND ended_at <= now()
     )
 """
 

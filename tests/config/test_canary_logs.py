@@ -3,10 +3,8 @@
 import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,7 +16,8 @@ from audience.models import Advertiser, Role
 from audience.tenancy import acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment
 from segments.models import Segment
-from tests.admins import form_of, make_user
+from tests.admins import make_user
+from tests.browsing import Person
 from tests.callers import make_caller
 from tests.factories import make_advertiser, make_pixel, make_segment
 from tests.running import LiveMuster, own_folder, until
@@ -31,6 +30,7 @@ STREET = "Canary Lane 12"
 ADDRESS, LONG_ADDRESS = "198.51.100.77", "2001:db8:85a3::77"
 SECRET = "canary-of-a-password"
 TRACES = re.compile(r"canary|1701234567|170 1234567|198\.51\.100\.77|2001:db8:85a3::77|85a3:0{1,4}:", re.IGNORECASE)
+TOLD = {"User-Agent": EMAIL, "X-Forwarded-For": ADDRESS, "Referer": f"https://{EMAIL}"}
 TOKEN = "a-token-of-at-least-thirty-two-letters"
 
 
@@ -80,35 +80,6 @@ class Visitor:
             return answer.read()
         finally:
             connection.close()
-
-
-class Person:
-    """Somebody at a browser of the admin: cookies, forms with their tokens."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-        self.opener.addheaders = [("User-Agent", EMAIL), ("X-Forwarded-For", ADDRESS), ("Referer", f"{url}/{EMAIL}")]
-
-    def get(self, path: str) -> tuple[int, str]:
-        return self._open(urllib.request.Request(self.url + path))
-
-    def post(self, path: str, having: str = "", at: str = "", **typed: str) -> tuple[int, str]:
-        """Fill in the form of a page that has the field `having`, and send it to `at`, or back to its own address."""
-        _, page = self.get(path)
-        fields = {**(form_of(page, having) if having else {}), **typed}
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-        content = urlencode({**fields, "csrfmiddlewaretoken": token[1] if token else EMAIL}, doseq=True)
-        request = urllib.request.Request(self.url + (at or path), content.encode())
-        request.add_header("Origin", self.url)
-        return self._open(request)
-
-    def _open(self, request: urllib.request.Request) -> tuple[int, str]:
-        try:
-            with self.opener.open(request, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
 
 
 def test_nobody_is_in_the_logs(muster: LiveMuster, rows: None) -> None:
@@ -181,7 +152,7 @@ def stumble_over_the_login(muster: LiveMuster, advertiser: Advertiser) -> None:
     user = make_user(username="canary-user", email=EMAIL)
     user.set_password(SECRET)
     user.save()
-    stranger = Person(muster.admin_url)
+    stranger = Person(muster.admin_url, **TOLD)
     status, _ = stranger.post("/admin/login/", "username", username=EMAIL, password=SECRET)
     assert status == 200
     status, _ = stranger.post("/admin/password_reset/", "email", email=EMAIL)
@@ -194,8 +165,8 @@ def stumble_over_the_login(muster: LiveMuster, advertiser: Advertiser) -> None:
 
 def operate_the_admin(muster: LiveMuster, segment: Segment) -> None:
     """The operator looks for the person, invites it to the team, and tries a destination that names it."""
-    operator = Person(muster.admin_url)
-    operator.post("/admin/login/", "username", username="operator", password=muster.operator_password)
+    operator = Person(muster.admin_url, **TOLD)
+    operator.sign_in("operator", muster.operator_password)
     for path in (
         f"/admin/audience/profile/?q={quote(EMAIL)}",
         f"/admin/segments/segment/?q={quote(EMAIL)}",

@@ -56,6 +56,15 @@ def test_a_daily_task_that_is_offered_all_the_time_is_done_once_a_day():
     assert work.times == 2
 
 
+def test_a_clock_that_was_set_back_holds_nothing_up():
+    work = Work()
+    clockwork.perform(DAILY, work)
+    let_time_pass(-48)
+    clockwork.perform(DAILY, work)
+    clockwork.perform(DAILY, work)
+    assert work.times == 2
+
+
 def test_a_task_that_failed_is_done_when_it_is_offered_next():
     work = Work()
     work.fails = True

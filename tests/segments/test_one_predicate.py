@@ -1,0 +1,106 @@
+"""Nobody reads memberships without the predicate of `segments.membership`: the source says so."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.running import ROOT
+
+pytestmark = pytest.mark.spec("R7")
+
+ROOMS = ("audience", "segments", "pixels", "exports", "config")
+TABLE = re.compile(r"\bsegments_membership\b")
+MANAGERS = {"objects", "all_advertisers", "_default_manager", "_base_manager"}
+PREDICATES = {"HOLDS_SQL", "HOLDS_OF_ACTIVE_VERSION_SQL", "holds"}
+# They do not ask who is in.
+OTHERS = {
+    ("segments/changes.py", "_READ"): "reads the rows that it decides about, markers among them",
+    ("segments/changes.py", "_WRITE"): "writes",
+    ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
+    ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
+    ("segments/counts.py", "MOVES_SQL"): "counts what time has ended and nobody has published",
+    ("segments/retention.py", "_PASSERS_BY"): "keeps whoever has a row that is not over, one that is to begin too",
+    ("segments/retention.py", "_FORGET"): "deletes",
+    ("config/readings.py", "sweeper_lateness"): "asks for the oldest change that nobody has published",
+}
+
+
+class Place(NamedTuple):
+    """A function or constant that names the table or its model, and whether it names the predicate, too."""
+
+    name: str
+    has_predicate: bool
+
+
+def places(source: str) -> Iterator[Place]:
+    """Yield what touches memberships in a module: each function, method and constant for itself."""
+    for statement in _statements(ast.parse(source)):
+        nodes = list(ast.walk(statement))
+        if any(_touches(node) for node in nodes):
+            named = {node.id for node in nodes if isinstance(node, ast.Name)}
+            yield Place(_name(statement), bool(named & PREDICATES))
+
+
+def _statements(tree: ast.Module | ast.ClassDef) -> Iterator[ast.stmt]:
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef):
+            yield from _statements(statement)
+        else:
+            yield statement
+
+
+def _touches(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(TABLE.search(node.value))
+    is_manager = isinstance(node, ast.Attribute) and node.attr in MANAGERS
+    return is_manager and isinstance(node.value, ast.Name) and node.value.id == "Membership"
+
+
+def _name(statement: ast.stmt) -> str:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return statement.name
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+    return target.id if isinstance(target, ast.Name) else f"line {statement.lineno}"
+
+
+def modules() -> Iterator[Path]:
+    for room in ROOMS:
+        yield from (path for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts)
+
+
+def test_whoever_reads_memberships_asks_the_predicate():
+    found = {(str(path.relative_to(ROOT)), place) for path in modules() for place in places(path.read_text())}
+    without = {(path, place.name) for path, place in found if not place.has_predicate}
+    assert without == set(OTHERS)
+    assert len(found - without) >= 5
+
+
+def test_the_table_has_no_other_way_in():
+    """Neither does a relation lead to its rows, nor has somebody taken its model under another name."""
+    alias = re.compile(r"\bMembership as \w+|[\"']Membership[\"']\)|related_name=\"memberships?\"|\bmembership__")
+    assert [str(path) for path in modules() if alias.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'COUNT = "SELECT count(*) FROM segments_membership"',
+        'COUNT: str = f"SELECT count(*) FROM segments_membership WHERE {OTHER}"',
+        "def read(segment):\n    return Membership.objects.filter(segment=segment)",
+        "class Reader:\n    def read(self):\n        return list(Membership.all_advertisers.all())",
+    ],
+)
+def test_a_reader_without_it_is_found(source):
+    assert [place.has_predicate for place in places(source)] == [False]
+
+
+def test_a_reader_with_it_passes():
+    source = "def read(segment, at):\n    return Membership.objects.filter(holds(at), segment=segment)"
+    assert [place.has_predicate for place in places(source)] == [True]
+    assert [place.has_predicate for place in places('COUNT = f"FROM segments_membership m WHERE {HOLDS_SQL}"')] == [
+        True
+    ]
