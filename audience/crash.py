@@ -9,8 +9,11 @@ import signal
 from typing import Literal, get_args
 
 CrashPoint = Literal[
+    "spool.written",
+    "spool.synced",
     "batch.before_commit",
     "batch.after_commit",
+    "replay.after_commit",
     "count.merged",
     "sweep.before_commit",
     "sweep.after_commit",

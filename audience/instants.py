@@ -28,6 +28,11 @@ def instant(at: datetime) -> Instant:
     return (at - EPOCH) // _MICROSECOND
 
 
+def instant_of_unix(seconds: float) -> Instant:
+    """Return Unix time, such as that of a file, as a number."""
+    return round(seconds * SECOND) - _UNIX_EPOCH
+
+
 def moment(at: Instant) -> datetime:
     """Return a number as a datetime in UTC."""
     return EPOCH + timedelta(microseconds=at)

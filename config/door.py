@@ -70,7 +70,9 @@ class Door:
         if path == "/health/live":
             return ALIVE
         if path == "/health/ready":
-            return await self._loop.run_in_executor(None, self._intake.readiness)
+            return self._intake.readiness()
+        if path == "/health/sink":
+            return await self._loop.run_in_executor(None, self._intake.sink)
         return NOT_FOUND
 
 

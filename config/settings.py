@@ -185,6 +185,10 @@ MUSTER_MAX_ACTIONS = env.int("MUSTER_MAX_ACTIONS", default=100)
 MUSTER_FIRES_PER_BROWSER = env.int("MUSTER_FIRES_PER_BROWSER", default=120)
 # Fires a minute of one network address, for each of the door's processes; 0 is no limit.
 MUSTER_FIRES_PER_ADDRESS = env.int("MUSTER_FIRES_PER_ADDRESS", default=6000)
+# Where each of the door's processes keeps facts while the database is away; a disk of this machine.
+MUSTER_SPOOL_DIR = Path(env.str("MUSTER_SPOOL_DIR", default=str(DATA_DIR / "spool"))).absolute()
+# The most that the spool of one process may hold, in bytes; beyond it fires are refused.
+MUSTER_SPOOL_MAX_BYTES = env.int("MUSTER_SPOOL_MAX_BYTES", default=1 << 30)
 # Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's.
 MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.cores() // 2))
 

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -27,6 +28,20 @@ class Stored:
     reason: Reason | None
     notes: tuple[str, ...] = ()
     profile_id: bytes | None = None
+    is_repeat: bool = False
+
+
+class Repeats(Enum):
+    """What becomes of fires that are stored already, under the same id.
+
+    UNCHECKED: nobody looks, and the batch fails with a `UniqueViolation`. COUNTED: each is a duplicate (a proxy has
+    sent its request twice). LEFT_OUT: nothing of it is done or counted again (it is read from a spool or a log once
+    more).
+    """
+
+    UNCHECKED = auto()
+    COUNTED = auto()
+    LEFT_OUT = auto()
 
 
 class Done(NamedTuple):
@@ -36,21 +51,50 @@ class Done(NamedTuple):
     met: dict[Key, Known]
 
 
-def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory) -> Talk[Done]:
+def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats = Repeats.UNCHECKED) -> Talk[Done]:
     """Store a batch in one transaction.
 
     Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
     entries = [_entry(fire) for fire in fires]
+    if repeats is not Repeats.UNCHECKED:
+        yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
     met = yield from put_changes(entries, day_of, memory)
-    yield from put_fires(entries)
+    yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done(entries, met)
 
 
 def _entry(fire: Fire) -> Stored:
     reason = fire.reason
     return Stored(fire, Outcome.APPLIED if reason is None else Outcome.REJECTED, reason, fire.notes)
+
+
+_STORED = reads(
+    """
+    SELECT f.id FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[]) a (pixel_id, received_at, id)
+    JOIN pixels_fire f ON f.pixel_id = a.pixel_id AND f.received_at = a.received_at AND f.id = a.id
+    UNION ALL
+    SELECT f.id FROM unnest(%s::timestamptz[], %s::uuid[]) a (received_at, id)
+    JOIN pixels_factid f ON f.received_at = a.received_at AND f.id = a.id
+    """
+)
+
+
+def mark_repeats(entries: Sequence[Stored]) -> Talk[None]:
+    """Mark the fires that are stored already, and those that come twice in this batch.
+
+    One that another worker is storing at this moment is not seen: then the batch fails on its key, and is tried
+    again.
+    """
+    fires = [entry.fire for entry in entries]
+    times, ids = instants([fire.received_at for fire in fires]), uuids([fire.id for fire in fires])
+    (rows,) = yield [_STORED(bigints([fire.pixel_id for fire in fires]), times, ids, times, ids)]
+    known = {fire_id for (fire_id,) in rows}
+    for entry in entries:
+        if entry.fire.id in known:
+            entry.is_repeat, entry.outcome, entry.reason = True, Outcome.DUPLICATE, None
+        known.add(entry.fire.id)
 
 
 # The lock makes two workers with the same eid wait for each other; a partitioned table cannot keep it unique by time.
@@ -71,7 +115,11 @@ _REMEMBER_EVENT_IDS = writes(
 
 def drop_duplicates(entries: Sequence[Stored]) -> Talk[None]:
     """Mark the fires whose `eid` the same browser has fired within 24 hours."""
-    marked = [(entry, event_id(entry.fire)) for entry in entries if entry.fire.eid and entry.fire.browser]
+    marked = [
+        (entry, event_id(entry.fire))
+        for entry in entries
+        if entry.fire.eid and entry.fire.browser and not entry.is_repeat
+    ]
     if not marked:
         return
     ids = list({id_ for _, id_ in marked})
@@ -146,30 +194,40 @@ _PUT_FIRES = writes(
     WITH fires AS (
         INSERT INTO pixels_fire (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes,
             actions, other, page_host, page_path, browser, device, same)
-        SELECT id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes::varchar[],
-            actions::jsonb, other, page_host, page_path, browser, device, same
+        SELECT id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes::text[], actions::jsonb,
+            other, page_host, page_path, browser, device, same
         FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
             %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-            AS f(id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions, other,
-            page_host, page_path, browser, device, same)
+            f (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions,
+               other, page_host, page_path, browser, device, same)
+    ), others AS (
+        INSERT INTO pixels_factid (id, received_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
     )
     INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, page_host, page_path, fires,
         last_at)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
-        %s::text[], %s::int[], %s::timestamptz[])
+        %s::text[], %s::integer[], %s::timestamptz[])
     """
 )
 
 
-def put_fires(entries: Sequence[Stored]) -> Talk[None]:
-    """Write the fires for the live view and count them; those that lead to no pixel are only counted."""
-    shown = [entry for entry in entries if entry.fire.pixel_id is not None]
-    yield [_PUT_FIRES(*_fire_columns(shown), *_count_columns(entries))]
+def put_fires(entries: Sequence[Stored], *, counts_repeats: bool = False) -> Talk[None]:
+    """Write the fires and count them. Of those that lead to no pixel only the id is kept."""
+    new = [entry for entry in entries if not entry.is_repeat]
+    counted = entries if counts_repeats else new
+    if not counted:
+        return
+    placed = [entry for entry in new if entry.fire.pixel_id is not None]
+    others = [entry.fire for entry in new if entry.fire.pixel_id is None]
+    ids = uuids([fire.id for fire in others]), instants([fire.received_at for fire in others])
+    yield [_PUT_FIRES(*_fire_columns(placed), *ids, *_count_columns(counted))]
 
 
 def put_count(entry: Stored) -> Talk[None]:
-    """Count a fire of which nothing else can be kept."""
-    yield [_PUT_FIRES(*_fire_columns([]), *_count_columns([entry]))]
+    """Count a fire of which nothing else can be kept but its id."""
+    fire = entry.fire._replace(pixel_id=None)
+    ids = uuids([fire.id]), instants([fire.received_at])
+    yield [_PUT_FIRES(*_fire_columns([]), *ids, *_count_columns([entry]))]
 
 
 def _fire_columns(entries: Sequence[Stored]) -> list[Any]:

@@ -2,41 +2,38 @@
 
 One task per process takes whatever has arrived and commits it at once; what arrives meanwhile is the next batch.
 There is no gather delay: measured, waiting 2 to 5 ms only lowers throughput.
+
+While the database is away, or slower than fires come, the batch goes to the spool and is answered after its fsync. As
+long as the spool holds anything, all that is new queues up behind it, so that the order is kept.
 """
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-import psycopg
 import structlog
 
-from audience.crash import crash_point
-from audience.identity import Memory, ProfileGone
-from audience.pipeline import NothingCommitted, Pipeline
-from audience.talk import Talk
-from pixels.batch import Done, Stored, put_count, store
+from audience import metrics
+from pixels.batch import Stored
+from pixels.commits import Commits, DatabaseAway
 from pixels.facts import Fire
-from pixels.reasons import Outcome, Reason
+from pixels.reasons import Outcome
+from pixels.recovery import Recovery
+from pixels.spool import Spool, SpoolFull
 from segments.changes import DayOf
 
 log = structlog.get_logger(__name__)
 
 BATCH_FIRES = 1_000
+SPOOLED_AT_ONCE = 5_000
 QUEUE_FIRES = 10_000
-RETRIES = 5
-# About 40 MB when full.
-REMEMBERED_IDENTIFIERS = 100_000
-
-# The plans of a batch are fixed: one index descent per key, whatever the statistics of an hour ago say.
-SESSION_OPTIONS = (
-    "-c synchronous_commit=on -c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan "
-    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-)
-_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, ProfileGone, NothingCommitted)
-# The database is away, or this connection is: the facts are good.
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
+# What waits longer than this many fires goes to the spool: the database does not keep up.
+LONG_QUEUE = 5_000
+REMEMBERED_BY_RECOVERY = 10_000
 
 Answers = list[tuple[Any, Stored | None]]
 
@@ -44,28 +41,54 @@ Answers = list[tuple[Any, Stored | None]]
 class Committer:
     """Commit fires in batches and answer each after its commit. All of it happens in one event loop.
 
-    Promise: `answer` hears `Stored` only for a fire whose transaction is committed with `synchronous_commit = on`;
-    None says that it is not stored, and the client must be told so. One bad fire never spoils its batch.
+    Promise: `answer` hears `Stored` only for a fire whose transaction is committed with `synchronous_commit = on`, or
+    that is fsynced in the spool (then its outcome is pending); None says that it is not stored, and the client must
+    be told so.
     """
 
     def __init__(
-        self, *, conninfo: str, day_of: DayOf, answer: Callable[[Answers], None], name: str = "muster-door"
+        self,
+        *,
+        conninfo: str,
+        day_of: DayOf,
+        answer: Callable[[Answers], None],
+        spool_root: Path,
+        spool_bytes: int,
+        name: str = "muster-door",
     ) -> None:
         """`day_of` is the advertiser's local day of an instant; `answer` is called once for a batch."""
-        self._conninfo = psycopg.conninfo.make_conninfo(
-            conninfo, options=SESSION_OPTIONS, application_name=name, connect_timeout=5
-        )
-        self._day_of = day_of
         self._answer = answer
         self._queue: deque[tuple[Fire, Any]] = deque()
         self._news = asyncio.Event()
         self._is_ending = False
-        self._pipeline: Pipeline | None = None
-        self._memory = Memory(REMEMBERED_IDENTIFIERS)
+        self._commits = Commits(conninfo, day_of, name=name)
+        self._spool_root, self._spool_bytes = spool_root, spool_bytes
+        self._spool: Spool | None = None
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._writing = asyncio.Lock()
+        replaying = Commits(conninfo, day_of, name="muster-spool", remembered=REMEMBERED_BY_RECOVERY)
+        self._recovery = Recovery(replaying, spool_root)
+        self._emptying: asyncio.Task[None] | None = None
+        self._is_spool_refusing = False
+
+    @property
+    def is_spooling(self) -> bool:
+        """Whether facts go to the spool at this time."""
+        return self._emptying is not None
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether facts can be kept nowhere: the database is away, and the spool is full or cannot be written."""
+        return self.is_spooling and self._is_spool_refusing
+
+    @property
+    def has_spool(self) -> bool:
+        return self._spool is not None
 
     def submit(self, fire: Fire, waiter: Any) -> bool:
         """Queue a fire; False when the queue is full, or the end has begun, and the client must be refused."""
         if self._is_ending or len(self._queue) >= QUEUE_FIRES:
+            metrics.count_refused("ending" if self._is_ending else "queue_full")
             return False
         self._queue.append((fire, waiter))
         self._news.set()
@@ -78,85 +101,98 @@ class Committer:
 
     async def run(self) -> None:
         """Commit until the end."""
+        self._open_spool()
+        looking = asyncio.create_task(self._recovery.look_after_the_dead())
         while self._queue or not self._is_ending:
             if self._queue:
                 await self._take_batch()
             else:
+                metrics.set_queue(0)
                 self._news.clear()
                 await self._news.wait()
-        if self._pipeline is not None:
-            self._pipeline.close()
+        await self._stop([looking, *([self._emptying] if self._emptying else [])])
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """End; what the spool still holds waits for the next process."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._recovery.close()
+        self._commits.close()
+        self._disk.shutdown()
+        if self._spool is not None:
+            self._spool.close()
 
     async def _take_batch(self) -> None:
-        """Take all that has arrived, commit it and answer."""
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_FIRES))]
+        """Take all that has arrived, store it and answer."""
+        waiting = len(self._queue)
+        metrics.set_queue(waiting)
+        is_long = waiting > LONG_QUEUE
+        most = SPOOLED_AT_ONCE if is_long or self.is_spooling else BATCH_FIRES
+        batch = [self._queue.popleft() for _ in range(min(waiting, most))]
+        fires = [fire for fire, _ in batch]
         stored: Sequence[Stored | None]
         try:
-            stored = await self._commit([fire for fire, _ in batch])
-        except _AWAY as error:
-            log.warning("fires_not_stored", fires=len(batch), error=type(error).__name__)
-            stored = [None] * len(batch)
+            stored = await (self._keep(fires) if is_long or self.is_spooling else self._commit(fires))
         except Exception:
             # The committer outlives everything: a dead one would leave every later fire without an answer.
             log.exception("batch_failed", fires=len(batch))
-            if self._pipeline is not None:
-                self._pipeline.close()
+            metrics.count_refused("fault", len(batch))
+            self._commits.close()
             stored = [None] * len(batch)
         self._answer([(waiter, one) for (_, waiter), one in zip(batch, stored, strict=True)])
 
-    async def _commit(self, fires: Sequence[Fire]) -> list[Stored]:
-        """Commit a batch; split it where a fire is poison, until that one stands alone and is rejected."""
+    async def _commit(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
+        started = time.perf_counter()
         try:
-            return await self._commit_once(fires)
-        except _AWAY:
-            raise
-        except (psycopg.DatabaseError, ValueError, ProfileGone) as error:
-            if len(fires) == 1:
-                log.warning("fire_rejected", error=type(error).__name__)
-                return [await self._reject(fires[0])]
-            half = len(fires) // 2
-            return [*await self._commit(fires[:half]), *await self._commit(fires[half:])]
+            stored = await self._commits.commit(fires)
+        except DatabaseAway:
+            return await self._keep(fires)
+        outcomes = Counter([(str(one.outcome), str(one.reason or "")) for one in stored])
+        metrics.count_batch(outcomes, commit_seconds=time.perf_counter() - started)
+        return stored
 
-    async def _commit_once(self, fires: Sequence[Fire]) -> list[Stored]:
-        for attempt in range(RETRIES):
-            pipeline = await self._connected()
-            try:
-                done = await pipeline.transact(self._storing(fires))
-            except _AGAIN as error:
-                if isinstance(error, ProfileGone):
-                    self._memory.forget(error.keys)
-                if attempt == RETRIES - 1:
-                    raise
-            else:
-                self._memory.keep(done.met)
-                crash_point("batch.after_commit")
-                return done.stored
-        raise AssertionError("unreachable")
-
-    def _storing(self, fires: Sequence[Fire]) -> Talk[Done]:
-        done = yield from store(fires, self._day_of, self._memory)
-        crash_point("batch.before_commit")
-        return done
-
-    async def _reject(self, fire: Fire) -> Stored:
-        """Count a fire that the database refuses; nothing else of it is kept.
-
-        Where its own pixel is gone or its page is the poison, it is counted for the installation.
-        """
-        nobodys = fire._replace(advertiser_id=None, pixel_id=None, page_host="", page_path="")
+    async def _keep(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
+        """Put fires into the spool; None for each where it takes none."""
         try:
-            await self._count_rejected(fire)
-        except _AWAY:
-            raise
-        except (psycopg.DatabaseError, ValueError):
-            await self._count_rejected(nobodys)
-        return Stored(fire, Outcome.REJECTED, Reason.BAD_ENCODING)
+            async with self._writing:
+                if self._spool is None:
+                    raise OSError("There is no spool.")
+                await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, fires)
+                if self._emptying is None:
+                    log.warning("spooling_begins")
+                    self._emptying = asyncio.create_task(self._empty(self._spool))
+        except (OSError, SpoolFull) as error:
+            reason = "spool_full" if isinstance(error, SpoolFull) else "spool_failed"
+            log.error("fires_refused", fires=len(fires), reason=reason, error=type(error).__name__)
+            metrics.count_refused(reason, len(fires))
+            self._is_spool_refusing = True
+            return [None] * len(fires)
+        self._is_spool_refusing = False
+        self._measure_spool()
+        metrics.count_spool(written=len(fires))
+        return [Stored(fire, Outcome.PENDING, None, fire.notes) for fire in fires]
 
-    async def _count_rejected(self, fire: Fire) -> None:
-        pipeline = await self._connected()
-        await pipeline.transact(put_count(Stored(fire, Outcome.REJECTED, Reason.BAD_ENCODING)))
+    async def _empty(self, spool: Spool) -> None:
+        """Bring the spool into the database; from its end on facts go there directly."""
 
-    async def _connected(self) -> Pipeline:
-        if self._pipeline is None or self._pipeline.is_closed:
-            self._pipeline = await Pipeline.connect(self._conninfo)
-        return self._pipeline
+        async def oldest() -> Path | None:
+            async with self._writing:
+                path = spool.oldest()
+                if path is None:
+                    self._emptying = None
+            self._measure_spool()
+            return path
+
+        await self._recovery.empty(oldest, spool.remove)
+        log.info("spooling_ends")
+
+    def _measure_spool(self) -> None:
+        if self._spool is not None:
+            metrics.set_spool(held_bytes=self._spool.held_bytes, oldest_seconds=self._spool.oldest_seconds)
+
+    def _open_spool(self) -> None:
+        try:
+            self._spool = Spool(self._spool_root, most_bytes=self._spool_bytes)
+        except OSError as error:
+            log.error("no_spool", folder=str(self._spool_root), error=type(error).__name__)

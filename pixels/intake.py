@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import structlog
 from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
+from audience import metrics
 from pixels import answers
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue
@@ -17,6 +17,7 @@ from pixels.committer import Answers, Committer
 from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint, Pending
 from pixels.replay import Replay
+from pixels.spool import bytes_on_disk
 from pixels.steps import Limits, Request
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,13 @@ class Intake:
         self.endpoint = Endpoint(
             self.catalogue, cookies_of_installation(), limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
         )
-        self.committer = Committer(conninfo=conninfo, day_of=self.catalogue.day_of, answer=answer)
+        self.committer = Committer(
+            conninfo=conninfo,
+            day_of=self.catalogue.day_of,
+            answer=answer,
+            spool_root=settings.MUSTER_SPOOL_DIR,
+            spool_bytes=settings.MUSTER_SPOOL_MAX_BYTES,
+        )
 
     def start(self) -> None:
         """Read the catalogue; what comes in before there is one is refused."""
@@ -62,6 +69,7 @@ class Intake:
             received = answers.not_ready_answer()
         if isinstance(received, Answer) and received.status == 503:
             self.refused += 1
+            metrics.count_refused("not_ready")
         return received
 
     def submit(self, pending: Pending, waiter: Any) -> bool:
@@ -69,30 +77,32 @@ class Intake:
         return self.committer.submit(pending.fire, waiter)
 
     def refuse(self, pending: Pending) -> Answer:
-        """Return the answer of a fire that is not stored, and count it. A spool will take its place here."""
+        """Return the answer of a fire that is not stored."""
         self.refused += 1
         return answers.busy_answer(pending.fire.id)
 
     def readiness(self) -> Answer:
-        """Ask the database (blocking) and say whether fires can be stored."""
+        """Say whether fires can be kept, in the database or in the spool: 200 or 503."""
         read_at = self.catalogue.picture.read_at
-        is_ready = self.catalogue.is_loaded and is_database_reachable(self._conninfo)
         state = {
-            "state": "ready" if is_ready else "database away",
+            "state": self._state(),
+            "spool": "in use" if self.committer.is_spooling else "empty" if self.committer.has_spool else "missing",
             "refused": self.refused,
             "catalogue_at": read_at.isoformat() if read_at else None,
         }
-        return answers.text_answer(200 if is_ready else 503, json.dumps(state) + "\n")
+        return answers.text_answer(200 if state["state"] == "ready" else 503, json.dumps(state) + "\n")
 
+    def _state(self) -> str:
+        if not self.catalogue.is_loaded:
+            return "database away"
+        return "spool full" if self.committer.is_refusing else "ready"
 
-def is_database_reachable(conninfo: str) -> bool:
-    """Connect and ask the smallest question, within a few seconds."""
-    try:
-        with psycopg.connect(conninfo, connect_timeout=3, options="-c statement_timeout=3000") as asked:
-            asked.execute("SELECT 1")
-    except psycopg.Error:
-        return False
-    return True
+    def sink(self) -> Answer:
+        """Say whether all facts of this disk are in the database: 200, or 503 while a spool holds some."""
+        held = bytes_on_disk(settings.MUSTER_SPOOL_DIR)
+        is_in_use = held > 0 or self.committer.is_spooling
+        state = {"spool": "in use" if is_in_use else "empty", "bytes": held}
+        return answers.text_answer(503 if is_in_use else 200, json.dumps(state) + "\n")
 
 
 def database_conninfo() -> str:

@@ -103,7 +103,10 @@ class PixelAction(TenantModel):
 
 
 class Fire(TenantModel):
-    """One request to a pixel, as the live view shows it. No address, no query string, no id of the browser."""
+    """One request to a pixel, as the live view shows it. No address, no query string, no id of the browser.
+
+    Its key is also the memory of facts: what stands here is not done again, wherever it comes from.
+    """
 
     partitioning = Partitioning(column="received_at", unit="day", ahead=14, keep_days=30)
 
@@ -146,6 +149,16 @@ class EventId(models.Model):
     pk = models.CompositePrimaryKey("id", "seen_at")
     id = models.UUIDField()
     seen_at = models.DateTimeField()
+
+
+class FactId(models.Model):
+    """A fire that leads to no pixel: it leaves its id only, so that a log or a spool read twice counts it once."""
+
+    partitioning = Partitioning(column="received_at", unit="day", ahead=7, keep_days=30)
+
+    pk = models.CompositePrimaryKey("received_at", "id")
+    id = models.UUIDField()
+    received_at = models.DateTimeField()
 
 
 class _Outcomes(models.Model):

@@ -58,8 +58,8 @@ def test_deltas_become_hours_and_pages_and_nothing_is_counted_twice():
 
 
 def test_fires_that_lead_to_no_pixel_are_counted_for_the_installation():
-    fire = Fire(uuid7().bytes, instant(NOON), None, None, None, page_host="copy.example")
     for _ in range(3):
+        fire = Fire(uuid7().bytes, instant(NOON), None, None, None, page_host="copy.example")
         put(Stored(fire, Outcome.REJECTED, Reason.UNKNOWN_PIXEL))
     counts.merge_deltas()
     assert FireHour.objects.values_list("advertiser", "pixel", "fires").get() == (None, None, 3)

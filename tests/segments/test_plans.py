@@ -7,9 +7,11 @@ import pytest
 from django.db import connection
 
 from audience import identity
-from audience.columns import batch_cursor, bigints, integers, uuids
+from audience.columns import batch_cursor, bigints, instants, integers, uuids
+from audience.instants import instant
 from audience.tenancy import acting_for
-from pixels.committer import SESSION_OPTIONS
+from pixels import batch
+from pixels.commits import SESSION_OPTIONS
 from segments import changes, counts, sweeper
 from segments.membership import holds
 from segments.models import Membership
@@ -75,6 +77,18 @@ def test_a_batch_reads_memberships_by_key(segment):
 def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
     found = scans(identity._LOCATE.sql, [uuids([SOMEBODY] * 3)], as_the_door=True)
     assert found == {("audience_identifier", "audience_identifier_pkey")}
+
+
+def test_fires_that_may_be_stored_already_are_looked_up_by_key(segment):
+    times = instants([instant(NOON)] * 3)
+    found = scans(
+        batch._STORED.sql,
+        [bigints([1] * 3), times, uuids([SOMEBODY] * 3)] + [times, uuids([SOMEBODY] * 3)],
+        as_the_door=True,
+    )
+    # Each partition by its key; at run time all but one are left out.
+    assert {table.rstrip("0123456789_") for table, _ in found} >= {"pixels_fire", "pixels_factid"}
+    assert [table for table, index in found if index != f"{table}_pkey"] == []
 
 
 def test_a_batch_locks_people_by_key(segment):

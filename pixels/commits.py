@@ -1,0 +1,138 @@
+"""Fires into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+import psycopg
+import structlog
+
+from audience.crash import CrashPoint, crash_point
+from audience.identity import Memory, ProfileGone
+from audience.pipeline import NothingCommitted, Pipeline
+from audience.talk import Talk
+from pixels.batch import Done, Repeats, Stored, put_count, store
+from pixels.facts import Fire
+from pixels.reasons import Outcome, Reason
+from segments.changes import DayOf
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+RETRIES = 5
+# About 40 MB when full.
+REMEMBERED_IDENTIFIERS = 100_000
+# Longer than any batch takes in health; who waits longer is served by the spool.
+PATIENCE_SECONDS = 2.0
+CONNECT_SECONDS = 2
+
+# The plans of a batch are fixed: one index descent per key, whatever the statistics of an hour ago say. What a lost
+# door has left in a transaction must not hold its locks for long.
+SESSION_OPTIONS = (
+    "-c synchronous_commit=on -c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan "
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
+    "-c idle_in_transaction_session_timeout=10000 -c client_connection_check_interval=1000"
+)
+_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, ProfileGone, NothingCommitted)
+_POISON = (psycopg.DataError, psycopg.IntegrityError, ValueError, ProfileGone)
+
+
+class DatabaseAway(Exception):
+    """The database is away, or answers too late, or not to us.
+
+    The fires are good; whether they are stored is unknown.
+    """
+
+
+class Commits:
+    """One connection for batches, one after the other.
+
+    Promise: what `commit` returns is committed with `synchronous_commit = on`. One bad fire never spoils its batch.
+    """
+
+    def __init__(self, conninfo: str, day_of: DayOf, *, name: str, remembered: int = REMEMBERED_IDENTIFIERS) -> None:
+        """`day_of` is the advertiser's local day of an instant; `name` is what PostgreSQL shows of the connection."""
+        self._conninfo = psycopg.conninfo.make_conninfo(
+            conninfo, options=SESSION_OPTIONS, application_name=name, connect_timeout=CONNECT_SECONDS
+        )
+        self._day_of = day_of
+        self._pipeline: Pipeline | None = None
+        self._memory = Memory(remembered)
+
+    async def commit(self, fires: Sequence[Fire], repeats: Repeats = Repeats.UNCHECKED) -> list[Stored]:
+        """Store fires; return how each ended. Raises `DatabaseAway`."""
+        try:
+            return await self._commit_or_split(fires, repeats)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("database_away", fires=len(fires), error=type(error).__name__)
+            self.close()
+            raise DatabaseAway from error
+
+    def close(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.close()
+            self._pipeline = None
+
+    async def _commit_or_split(self, fires: Sequence[Fire], repeats: Repeats) -> list[Stored]:
+        """Commit a batch; split it where a fire is poison, until that one stands alone and is rejected."""
+        try:
+            return await self._commit_once(fires, repeats)
+        except _POISON as error:
+            if len(fires) == 1:
+                log.warning("fire_rejected", error=type(error).__name__)
+                return [await self._reject(fires[0])]
+            half = len(fires) // 2
+            first = await self._commit_or_split(fires[:half], repeats)
+            return [*first, *await self._commit_or_split(fires[half:], repeats)]
+
+    async def _commit_once(self, fires: Sequence[Fire], repeats: Repeats) -> list[Stored]:
+        for attempt in range(RETRIES):
+            try:
+                done = await self._transact(self._storing(fires, repeats))
+            except psycopg.errors.UniqueViolation:
+                # Another process has stored one of them: look which, from now on.
+                if attempt == RETRIES - 1:
+                    raise
+                if repeats is Repeats.UNCHECKED:
+                    repeats = Repeats.COUNTED
+            except _AGAIN as error:
+                if isinstance(error, ProfileGone):
+                    self._memory.forget(error.keys)
+                if attempt == RETRIES - 1:
+                    raise
+            else:
+                self._memory.keep(done.met)
+                crash_point(_AFTER[repeats is Repeats.LEFT_OUT])
+                return done.stored
+        raise AssertionError("unreachable")
+
+    def _storing(self, fires: Sequence[Fire], repeats: Repeats) -> Talk[Done]:
+        done = yield from store(fires, self._day_of, self._memory, repeats)
+        crash_point("batch.before_commit")
+        return done
+
+    async def _reject(self, fire: Fire) -> Stored:
+        """Count a fire that the database refuses; nothing else of it is kept.
+
+        Where its own pixel is gone or its page is the poison, it is counted for the installation.
+        """
+        stored = Stored(fire, Outcome.REJECTED, fire.reason or Reason.BAD_ENCODING)
+        nobodys = fire._replace(advertiser_id=None, pixel_id=None, page_host="", page_path="")
+        for attempt in (stored, Stored(nobodys, stored.outcome, stored.reason)):
+            try:
+                await self._transact(put_count(attempt))
+            except psycopg.errors.UniqueViolation:
+                break  # counted already
+            except _POISON:
+                continue
+            break
+        return stored
+
+    async def _transact(self, talk: Talk[T]) -> T:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if self._pipeline is None or self._pipeline.is_closed:
+                self._pipeline = await Pipeline.connect(self._conninfo)
+            return await self._pipeline.transact(talk)
+
+
+_AFTER: tuple[CrashPoint, CrashPoint] = ("batch.after_commit", "replay.after_commit")
