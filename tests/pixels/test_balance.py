@@ -193,7 +193,7 @@ def test_what_is_committed_meanwhile_is_no_difference(pixel, monkeypatch):
 
     def join() -> None:
         with acting_for(segment.advertiser_id):
-            change_members(segment, [Ask("add", "customer_id", "late")])
+            change_members(segment, [Ask("add", "customer_id", "late")], at=timezone.now())
         connection.close()
 
     def sizes_and_a_join(*args):
