@@ -16,6 +16,10 @@ def uuid7_bytes(unix_ms: int) -> bytes:
     Nothing rests on nobody guessing it, so the bits come from Python's generator, which each process seeds afresh,
     and not from the system's.
     """
-    random = getrandbits(74)
-    high = (unix_ms << 16) | 0x7000 | (random >> 62)
+    return uuid7_of(unix_ms, getrandbits(74))
+
+
+def uuid7_of(unix_ms: int, random: int) -> bytes:
+    """Return the UUID of these milliseconds and these 74 bits."""
+    high = ((unix_ms & 0xFFFF_FFFF_FFFF) << 16) | 0x7000 | (random >> 62)
     return (high << 64 | 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)).to_bytes(16)

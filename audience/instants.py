@@ -47,6 +47,10 @@ def unix_milliseconds(at: Instant) -> int:
     return (at + _UNIX_EPOCH) // 1_000
 
 
+def instant_of_milliseconds(unix_ms: int) -> Instant:
+    return unix_ms * 1_000 - _UNIX_EPOCH
+
+
 def unix_days(at: Instant) -> int:
     """Return the whole days since 1970-01-01, in UTC."""
     return (at + _UNIX_EPOCH) // (24 * HOUR)

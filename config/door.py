@@ -18,8 +18,10 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 (after setup)
 
+from config.drain import CLOSING, Drain  # noqa: E402
 from config.leash import end_with_starter  # noqa: E402
-from config.proxies import client_address  # noqa: E402
+from config.proxies import client_address, is_trusted  # noqa: E402
+from pixels import fireids  # noqa: E402
 from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
 from pixels.batch import Stored  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
@@ -27,6 +29,7 @@ from pixels.intake import Intake  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
 ALIVE = text_answer(200, "alive\n")
+DRAINING = text_answer(503, '{"state": "draining"}\n')
 
 
 class Door:
@@ -36,12 +39,14 @@ class Door:
         self._loop: asyncio.AbstractEventLoop
         self._intake: Intake
         self._committing: asyncio.Task[None]
+        self._drain = Drain()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._intake = Intake(_give)
         self._intake.start()
         self._committing = loop.create_task(self._intake.run())
+        self._drain.begin_on_sigterm(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._intake.end()
@@ -53,9 +58,11 @@ class Door:
             answer = await self._health(path)
         else:
             headers = scope.headers
-            address = _address(scope.client, headers)
-            answer = await self._answer(Request(scope.method, path, scope.query_string, headers, address))
-        protocol.response_bytes(answer.status, answer.headers, answer.body)
+            address, request_id = _origin(scope.client, headers)
+            request = Request(scope.method, path, scope.query_string, headers, address, request_id)
+            answer = await self._answer(request)
+        said = [*answer.headers, CLOSING] if self._drain.is_on else answer.headers
+        protocol.response_bytes(answer.status, said, answer.body)
 
     async def _answer(self, request: Request) -> Answer:
         received = self._intake.receive(request)
@@ -70,6 +77,8 @@ class Door:
         if path == "/health/live":
             return ALIVE
         if path == "/health/ready":
+            if self._drain.is_on:
+                return DRAINING
             return self._intake.readiness()
         if path == "/health/sink":
             return await self._loop.run_in_executor(None, self._intake.sink)
@@ -83,12 +92,17 @@ def _give(answers: Answers) -> None:
             waiting.set_result(stored)
 
 
-def _address(client: str, headers: Headers) -> str:
-    """Return the client's address; `client` is the peer's with its port."""
+def _origin(client: str, headers: Headers) -> tuple[str, str | None]:
+    """Return the client's address, and the request id of a proxy of ours; `client` is the peer with its port."""
     peer = client.rpartition(":")[0]
-    if not settings.MUSTER_TRUSTED_PROXIES:
-        return peer
-    return _forwarded(peer, ",".join(headers.get_all("x-forwarded-for")))
+    if not settings.MUSTER_TRUSTED_PROXIES or not _is_ours(peer):
+        return peer, None
+    return _forwarded(peer, ",".join(headers.get_all("x-forwarded-for"))), headers.get(fireids.HEADER)
+
+
+@lru_cache(256)
+def _is_ours(peer: str) -> bool:
+    return is_trusted(peer, settings.MUSTER_TRUSTED_PROXIES)
 
 
 @lru_cache(4096)

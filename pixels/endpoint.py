@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from audience.ids import uuid7_bytes
-from audience.instants import Instant, instant, moment, now, unix_days, unix_milliseconds
-from pixels import agents, answers, cookie, pages, parsing
+from audience.instants import Instant, instant, moment, now, unix_days
+from pixels import agents, answers, cookie, fireids, pages, parsing
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
@@ -74,8 +73,11 @@ class Endpoint:
         # What lines say against a picture, by path, query and first-party host; another picture begins another.
         self._lines: tuple[Picture, dict[tuple[str, str, int], Reading]] = (catalogue.picture, {})
 
-    def receive(self, request: Request) -> Answer | Pending:
-        """Return the answer, or the fire that has to be committed before its answer."""
+    def receive(self, request: Request, logged_id: bytes | None = None) -> Answer | Pending:
+        """Return the answer, or the fire that has to be committed before its answer.
+
+        `logged_id` is the id of a fire that is read from a log: it has its time from there.
+        """
         path, query = request.path, request.query
         is_seg, is_script = path == "/seg", path.endswith(".js")
         if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
@@ -90,9 +92,9 @@ class Endpoint:
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
 
-        received_at = now()
-        fire_id = uuid7_bytes(unix_milliseconds(received_at))
-        draft = self._draft(request, received_at)
+        arrived_at = now()
+        fire_id = logged_id or fireids.of_fresh_request(request.request_id, arrived_at) or fireids.new(arrived_at)
+        draft = self._draft(request, fireids.time_of(fire_id), is_logged=logged_id is not None)
         verdict = self._steps.first_drop(draft)
         if isinstance(verdict, Answer):
             return verdict
@@ -102,7 +104,7 @@ class Endpoint:
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
         return Pending(_fire(fire_id, draft, verdict), answer)
 
-    def _draft(self, request: Request, received_at: Instant) -> Draft:
+    def _draft(self, request: Request, received_at: Instant, *, is_logged: bool) -> Draft:
         """Read a request and find out whose fire it is."""
         headers, picture = request.headers, self._catalogue.picture
         header = headers.get(REPLAY_HEADER)
@@ -115,7 +117,7 @@ class Endpoint:
             today = unix_days(received_at)
             browser = self._cookies.read(request, is_first_party=host_owner is not None, today=today)
         agent = agents.describe(headers.get("user-agent"))
-        return Draft(request, at, reading, agent, browser, is_replayed=told is not None)
+        return Draft(request, at, reading, agent, browser, is_replayed=is_logged or told is not None)
 
     def _told_time(self, request: Request, header: str, at: Instant) -> Instant | None:
         """Return the time that a fire of the past brings along, where it is signed by our own key."""

@@ -29,13 +29,17 @@ class Headers(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """One request as a transport hands it over: `query` as it was sent, `address` the client's own."""
+    """One request as a transport hands it over: `query` as it was sent, `address` the client's own.
+
+    `request_id` is the word of a proxy of ours; None where there is none.
+    """
 
     method: str
     path: str
     query: str
     headers: Headers
     address: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ def _answer(answers: Answers) -> None:
 
 
 def _request(request: HttpRequest) -> Request:
-    # WSGI hands bytes over as Latin-1. The client's address is `config.proxies`' word.
+    # WSGI hands bytes over as Latin-1. The client's address is `config.proxies`' word, and it drops a
+    # request id that a stranger sends.
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace").decode(errors="surrogateescape")
     return Request(
         method=request.method or "",
@@ -129,6 +130,7 @@ def _request(request: HttpRequest) -> Request:
         query=query,
         headers=MetaHeaders(request.META),
         address=request.META.get("REMOTE_ADDR", ""),
+        request_id=request.META.get("HTTP_X_REQUEST_ID"),
     )
 
 
