@@ -37,6 +37,7 @@ def prepare_environment() -> None:
     os.environ["EXPORT_RUN_DIR"] = str(FOLDER / "runs")
     os.environ["DELIVERY_ALLOWED_NETWORKS"] = "127.0.0.0/8"
     os.environ["DELIVERY_ALLOWED_PORTS"] = str(SSH_PORT)
+    os.environ["MUSTER_DRAIN_SECONDS"] = "0"
     # The benchmark is the worker.
     os.environ["CELERY_BROKER_URL"] = "memory://"
     # One address and a few browsers stand for the whole world.

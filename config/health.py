@@ -12,6 +12,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from config import drain
+
 log = structlog.get_logger(__name__)
 
 OLDEST_POSTGRES = 15
@@ -51,6 +53,11 @@ def faults() -> list[Fault]:
     except DatabaseError:
         found.append(Fault("database_away", "PostgreSQL does not answer: look at DATABASE_URL and the server's log."))
     return found
+
+
+def about_to_end() -> Fault | None:
+    """Whoever sends requests shall send them elsewhere."""
+    return Fault("draining", "Muster was told to end on this machine.") if drain.is_announced() else None
 
 
 def wrong_server_version() -> Fault | None:
@@ -112,7 +119,7 @@ def _shown(setting: str) -> str:
         return str(cursor.fetchone()[0])
 
 
-FOLDER_CHECKS: list[Callable[[], Fault | None]] = [keys_open_to_others, data_folder_not_writable]
+FOLDER_CHECKS: list[Callable[[], Fault | None]] = [about_to_end, keys_open_to_others, data_folder_not_writable]
 DATABASE_CHECKS: list[Callable[[], Fault | None]] = [
     wrong_server_version,
     fsync_off,

@@ -189,6 +189,8 @@ MUSTER_FIRES_PER_ADDRESS = env.int("MUSTER_FIRES_PER_ADDRESS", default=6000)
 MUSTER_SPOOL_DIR = Path(env.str("MUSTER_SPOOL_DIR", default=str(DATA_DIR / "spool"))).absolute()
 # The most that the spool of one process may hold, in bytes; beyond it fires are refused.
 MUSTER_SPOOL_MAX_BYTES = env.int("MUSTER_SPOOL_MAX_BYTES", default=1 << 30)
+# How long the door takes fires after it was told to end, so that a load balancer can send them elsewhere, in seconds.
+MUSTER_DRAIN_SECONDS = env.int("MUSTER_DRAIN_SECONDS", default=10)
 # Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's.
 MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.cores() // 2))
 

@@ -31,12 +31,17 @@ Say = Callable[[str, str], None]  # (name of the program, line for people)
 
 @dataclass
 class Program:
-    """One program of the group; `once` is one that may end (a demo, say)."""
+    """One program of the group.
+
+    `once` is one that may end (a demo, say). `drains` is one whose processes take their time after a SIGTERM, and
+    none after a SIGINT (see `config.drain`).
+    """
 
     name: str
     command: Sequence[str]
     patience_seconds: float = 20.0
     once: bool = False
+    drains: bool = False
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started_at: float = field(default=0.0, init=False)
     start_again_at: float = field(default=0.0, init=False)
@@ -70,8 +75,12 @@ class Program:
         self.start_again_at = now + pause
         return pause
 
-    def ask_to_end(self) -> None:
-        if self.process and self.process.poll() is None:
+    def ask_to_end(self, *, is_urgent: bool = False) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        if is_urgent and self.drains:
+            os.killpg(self.process.pid, signal.SIGINT)
+        else:
             self.process.send_signal(signal.SIGTERM)
 
     def end(self, deadline: float) -> None:
@@ -132,13 +141,13 @@ class Group:
         pause = program.plan_restart()
         self.say(program.name, f"ended unasked with code {code}; starts again in {pause:.0f} s")
 
-    def stop(self) -> None:
-        """End the programs in order; a second wish to stop ends all of them at once."""
+    def stop(self, *, is_urgent: bool = False) -> None:
+        """End the programs in order, without a drain where it is urgent."""
         named = {program.name: program for program in self.programs}
         listed = [[named.pop(name) for name in names if name in named] for names in self.endings]
         for together in (list(named.values()), *listed):
             for program in together:
-                program.ask_to_end()
+                program.ask_to_end(is_urgent=is_urgent)
             for program in together:
                 program.end(time.monotonic() + program.patience_seconds)
 

@@ -55,9 +55,14 @@ def tick(now: datetime | None = None) -> None:
     for run in _owed(now):
         with acting_for(run.advertiser_id):
             _catch_up_after_pause(run)
+    announce_idle()
+    ConnectionTest.all_advertisers.filter(tested_at__lt=now - TESTS_KEPT_FOR).delete()
+
+
+def announce_idle() -> None:
+    """Tell the workers of every run that nobody works on."""
     idle = Run.all_advertisers.filter(is_workable() & is_free())
     announce(idle.order_by("due_at").values_list("pk", flat=True))
-    ConnectionTest.all_advertisers.filter(tested_at__lt=now - TESTS_KEPT_FOR).delete()
 
 
 def _insert_due(export_id: int, now: datetime) -> None:

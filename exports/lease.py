@@ -34,6 +34,10 @@ class ClaimLost(Exception):
     """Another worker has the run now, or may have it: stop, and change nothing."""
 
 
+class GivenBack(ClaimLost):
+    """This process is about to end: another worker goes on with the run."""
+
+
 class CancelAsked(Exception):
     """A person asked to cancel the run, and no file is visible yet.
 
@@ -77,6 +81,14 @@ class Progress:
         }
 
 
+_is_ending = threading.Event()
+
+
+def give_back_all() -> None:
+    """Let every run of this process stop at its next block, and take no other. There is no way back."""
+    _is_ending.set()
+
+
 def lease_seconds() -> float:
     """Return how long a claim holds without being renewed."""
     return float(settings.EXPORT_LEASE_SECONDS)
@@ -89,6 +101,8 @@ def is_free() -> Q:
 
 def take(run_id: int, may_be_taken: Q, **changes: Any) -> "Lease | None":
     """Claim a run in one statement; None where it may not be taken or somebody else was quicker."""
+    if _is_ending.is_set():
+        return None
     began = time.monotonic()
     taken = (
         Run.all_advertisers.filter(may_be_taken & is_free(), pk=run_id)
@@ -140,6 +154,8 @@ class Lease:
         """Go on only with a living claim and no wish to cancel; asks nobody, so it may stand before every block."""
         if self._is_lost or time.monotonic() >= self._ends:
             raise ClaimLost
+        if _is_ending.is_set():
+            raise GivenBack
         if self._is_cancel_asked and self._may_cancel:
             raise CancelAsked
 
@@ -148,6 +164,10 @@ class Lease:
         if not self.rows().update(**changes):
             self._is_lost = True
             raise ClaimLost
+
+    def give_back(self) -> None:
+        """Let another worker take the run at once; after the block, when nothing renews the lease any more."""
+        self.rows().update(lease_ends_at=None)
 
     def rows(self) -> Any:
         """Return the run as a query that finds it under this claim alone."""

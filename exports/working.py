@@ -20,7 +20,7 @@ from audience.crash import crash_point
 from audience.tenancy import acting_for
 from exports.destinations.opening import connect, settings_of
 from exports.dispatch import announce
-from exports.lease import CancelAsked, ClaimLost, Lease, is_free, take, worker_name
+from exports.lease import CancelAsked, ClaimLost, GivenBack, Lease, is_free, take, worker_name
 from exports.models import Destination, Run, RunFile, RunTry
 from exports.reasons import SPREAD, DeliveryError, Facts, wait_seconds
 from exports.sending import Delivery, are_kept, files_of
@@ -39,12 +39,14 @@ def work_on(run_id: int) -> None:
         return
     run = Run.all_advertisers.get(pk=run_id)
     with acting_for(run.advertiser_id):
-        with lease:
-            crash_point("export.claimed")
-            try:
+        try:
+            with lease:
+                crash_point("export.claimed")
                 _work_to_an_end(run, lease)
-            except ClaimLost:
-                log.warning("A run was taken over by another worker", run=run_id, claim=lease.claim)
+        except GivenBack:
+            lease.give_back()  # `exports.tasks` announces it when this worker hears nothing any more
+        except ClaimLost:
+            log.warning("A run was taken over by another worker", run=run_id, claim=lease.claim)
         announce(_waiting_for_place(run))
 
 

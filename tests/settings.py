@@ -30,6 +30,9 @@ os.environ["MUSTER_DATA_DIR"] = str(own_folder())
 # What a test's own process sends is not for anybody: tests of tasks start a worker with a broker of its own.
 os.environ["CELERY_BROKER_URL"] = "memory://"
 
+# A test that shows the drain says how long it lasts; the others need not wait for it.
+os.environ["MUSTER_DRAIN_SECONDS"] = "0"
+
 from config.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # Argon2 is slow on purpose

@@ -177,7 +177,7 @@ def test_sigterm_ends_all_of_it_in_order(muster):
     family = {muster.process.pid, *descendants(muster.process.pid)}
     assert muster.stop(signal.SIGTERM) == 0
     assert not any(alive(pid) for pid in family)
-    assert "ends: beat, door and web first" in muster.output
+    assert "ends: beat, workers and door first" in muster.output
     if not muster.environment.get("DATABASE_URL"):
         assert not (muster.folder / "postgres" / "data" / "postmaster.pid").exists()
         with pytest.raises(psycopg.OperationalError):

@@ -18,7 +18,7 @@ from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection
 
 from audience.metrics import FOLDER_VARIABLE
-from config import health, metrics
+from config import drain, health, metrics
 from config.celery import prepare_broker
 from config.ports import PortTakenError, await_free, nearby, parse_bind
 from config.postgres import EmbeddedServer, PostgresError
@@ -40,6 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stopping = threading.Event()
+        self.is_urgent = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         try:
@@ -60,12 +61,13 @@ class Command(BaseCommand):
     def _stop(self, number: int, frame: object) -> None:
         if self.stopping.is_set():
             raise SystemExit(1)  # a second Ctrl-C: the leash ends the programs at once
+        self.is_urgent = number == signal.SIGINT  # somebody sits at the terminal and waits
         self.stopping.set()
 
     def _run(self, server: EmbeddedServer | None, password: str, *, demo: bool) -> None:
         group = Group(
             programs=programs(),
-            endings=[["beat", "door", "web"], ["worker", "exporter"]],
+            endings=[["beat", "worker", "exporter", "door"], ["web"]],
             folder=settings.BASE_DIR,
             logs=settings.DATA_DIR / "logs",
             say=to_terminal,
@@ -74,6 +76,8 @@ class Command(BaseCommand):
             return
         # Each program keeps its counts there, and the web adds them up.
         os.environ[FOLDER_VARIABLE] = str(metrics.make_folder())
+        os.environ[drain.FILE_VARIABLE] = str(settings.DATA_DIR / "draining")
+        drain.take_back()
         revival = Revival(server)
         group.start()
         try:
@@ -86,8 +90,10 @@ class Command(BaseCommand):
                 group.watch()
                 revival.look()
         finally:
-            to_terminal("muster", "ends: beat, door and web first, then the workers, then PostgreSQL")
-            group.stop()
+            to_terminal("muster", "ends: beat, workers and door first, then the web, then PostgreSQL")
+            drain.announce()
+            group.stop(is_urgent=self.is_urgent)
+            drain.take_back()
 
     def _await_answers(self, group: Group) -> bool:
         """Wait until web and door answer; return False where somebody wants to stop before."""
@@ -166,13 +172,16 @@ def make_operator() -> str:
 
 def programs() -> list[Program]:
     """Return the programs of the group: two listeners, two workers, one clock."""
+    drain_seconds = settings.MUSTER_DRAIN_SECONDS
     web = listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1)
-    door = listener(settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS)
+    door = listener(
+        settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS, drain_seconds=drain_seconds
+    )
     short = [*worker("celery"), f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"]
     return [
         Program("web", [*web, f"--blocking-threads={settings.MUSTER_WEB_THREADS}", "config.wsgi:application"]),
         # granian's own choice of a loop may be one that hangs.
-        Program("door", [*door, "--loop=uvloop", "config.door:app"]),
+        Program("door", [*door, "--loop=uvloop", "config.door:app"], drain_seconds + 14.0, drains=True),
         Program("worker", short),
         # Threads: a run mostly waits, and one at a destination that hangs must not hold up those of others.
         Program("exporter", [*worker("exports"), "--pool=threads", f"--concurrency={EXPORTS_AT_ONCE}"]),
@@ -180,13 +189,14 @@ def programs() -> list[Program]:
     ]
 
 
-def listener(bind: str, interface: str, *, workers: int) -> list[str]:
+def listener(bind: str, interface: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
     """Return granian's command line up to the name of the application."""
     host, port = parse_bind(bind)
+    kill_after = drain_seconds + drain.LAST_ANSWERS_SECONDS
     return [
         *(sys.executable, "-m", "granian", f"--interface={interface}", f"--host={host}", f"--port={port}"),
         *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=error"),
-        *("--respawn-failed-workers", "--respawn-interval=1", "--workers-kill-timeout=15"),
+        *("--respawn-failed-workers", "--respawn-interval=1", f"--workers-kill-timeout={kill_after}"),
     ]
 
 
