@@ -54,7 +54,10 @@ class Pipeline:
         self._answered: asyncio.Future[None] | None = None
         self._libpq.nonblocking = 1
         self._libpq.enter_pipeline_mode()
-        self._loop.add_reader(self._libpq.socket, self._read)
+        # Kept, because libpq forgets it when the connection is lost, and the loop must not wait for it any more.
+        self._socket = self._libpq.socket
+        self._is_open = True
+        self._loop.add_reader(self._socket, self._read)
 
     @classmethod
     async def connect(cls, conninfo: str) -> "Pipeline":
@@ -62,7 +65,7 @@ class Pipeline:
 
     @property
     def is_closed(self) -> bool:
-        return self._connection.closed
+        return not self._is_open or self._connection.closed
 
     def close(self) -> None:
         self._lose(psycopg.OperationalError("The connection was closed."))
@@ -100,7 +103,7 @@ class Pipeline:
         return result
 
     async def _roll_back(self) -> None:
-        if not self._connection.closed and self._libpq.transaction_status != pq.TransactionStatus.IDLE:
+        if not self.is_closed and self._libpq.transaction_status != pq.TransactionStatus.IDLE:
             await self._ask([_ROLLBACK()])
 
     async def _ask(self, statements: Sequence[Statement]) -> list[Rows]:
@@ -152,9 +155,9 @@ class Pipeline:
             self._lose(error)
             return
         if is_left:
-            self._loop.add_writer(self._libpq.socket, self._flush)
+            self._loop.add_writer(self._socket, self._flush)
         else:
-            self._loop.remove_writer(self._libpq.socket)
+            self._loop.remove_writer(self._socket)
 
     def _read(self) -> None:
         """Take what has arrived. The last result of an `_ask` is that of its sync."""
@@ -180,9 +183,10 @@ class Pipeline:
             answered.set_exception(error)
 
     def _close(self) -> None:
-        if not self._connection.closed:
-            self._loop.remove_reader(self._libpq.socket)
-            self._loop.remove_writer(self._libpq.socket)
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
             self._libpq.finish()
 
 

@@ -130,7 +130,9 @@ class Commits:
 
     async def _transact(self, talk: Talk[T]) -> T:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            if self._pipeline is None or self._pipeline.is_closed:
+            if self._pipeline is not None and self._pipeline.is_closed:
+                self.close()
+            if self._pipeline is None:
                 self._pipeline = await Pipeline.connect(self._conninfo)
             return await self._pipeline.transact(talk)
 

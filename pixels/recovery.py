@@ -42,9 +42,9 @@ class Recovery:
                 async with self._turn:
                     await self._bring(path)
                     remove(path)
-            except OSError as error:
-                # The facts are good and stay where they are; a person has to look at the disk.
-                log.error("spool_unreadable", spool=path.parent.name, file=path.name, error=type(error).__name__)
+            except Exception:
+                # Whatever it is, such as a broken disk: the facts stay where they are, and nothing else may end.
+                log.exception("spool_not_emptied", spool=path.parent.name, file=path.name)
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def look_after_the_dead(self) -> None:
@@ -56,8 +56,8 @@ class Recovery:
                         await self._empty_left(left)
                     finally:
                         left.close()
-            except OSError as error:
-                log.error("spool_unreadable", error=type(error).__name__)
+            except Exception:
+                log.exception("spools_not_taken_over")
             await asyncio.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
