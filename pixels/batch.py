@@ -13,7 +13,7 @@ from audience.identity import Key, Known, Memory, check_locked, locate, lock, ma
 from audience.instants import HOUR, Instant
 from audience.talk import Talk, reads, writes
 from pixels.facts import Fire
-from pixels.reasons import Outcome, Reason
+from pixels.reasons import SUPPRESSING, Outcome, Reason
 from segments.changes import Asked, DayOf, fold, read, write
 
 EVENT_ID_MEMORY = 24 * HOUR
@@ -56,7 +56,7 @@ def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats
 
     Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
-    entries = [_entry(fire) for fire in fires]
+    entries = [entry_of(fire) for fire in fires]
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
@@ -65,9 +65,13 @@ def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats
     return Done(entries, met)
 
 
-def _entry(fire: Fire) -> Stored:
+def entry_of(fire: Fire) -> Stored:
+    """Return a fire as it begins its way: applied, unless a reason says otherwise."""
     reason = fire.reason
-    return Stored(fire, Outcome.APPLIED if reason is None else Outcome.REJECTED, reason, fire.notes)
+    outcome = Outcome.APPLIED
+    if reason is not None:
+        outcome = Outcome.SUPPRESSED if reason in SUPPRESSING else Outcome.REJECTED
+    return Stored(fire, outcome, reason, fire.notes)
 
 
 _STORED = reads(

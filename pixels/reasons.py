@@ -72,6 +72,18 @@ class Reason(TextChoices):
     ERASED = "erased", "This person asked to be erased."
 
 
+# A fire with one of these is suppressed, with any other reason it is rejected.
+SUPPRESSING = frozenset(
+    {
+        *(Reason.OPTED_OUT, Reason.CONSENT_DENIED),
+        *(Reason.TCF_MISSING, Reason.TCF_INVALID, Reason.TCF_OLD),
+        *(Reason.TCF_PURPOSE, Reason.TCF_VENDOR, Reason.TCF_NOT_DISCLOSED),
+        *(Reason.GPP_OPT_OUT, Reason.GPP_INVALID, Reason.USP_OPT_OUT, Reason.GPC),
+        *(Reason.NO_SIGNAL, Reason.ERASED),
+    }
+)
+
+
 class Note(TextChoices):
     LIFETIME_SHORTENED = "lifetime_shortened", "The tag asked for longer than the segment allows."
     VALUE_CAPPED = "value_capped", "The sum reached the largest value there is."
