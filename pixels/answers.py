@@ -76,3 +76,16 @@ def crockford(fire_id: bytes) -> str:
     """Return a UUID's 16 bytes as 26 digits of Crockford's base 32, which sort as the UUIDs do."""
     value, pairs = int.from_bytes(fire_id), _PAIRS
     return "".join([pairs[value >> shift & 1023] for shift in _SHIFTS])
+
+
+_VALUE_OF_DIGIT = {digit: value for value, digit in enumerate(_DIGITS)}
+
+
+def read_crockford(text: str) -> bytes | None:
+    """Return the 16 bytes that `crockford` wrote so; None for anything else."""
+    if len(text) != 26 or not _VALUE_OF_DIGIT.keys() >= set(text) or text[0] > "7":
+        return None
+    value = 0
+    for digit in text:
+        value = value << 5 | _VALUE_OF_DIGIT[digit]
+    return value.to_bytes(16)
