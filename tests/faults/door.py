@@ -1,6 +1,7 @@
 """The door as an operator runs it, with its workers in reach of a test's faults."""
 
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -113,8 +114,8 @@ class RealDoor(GranianDoor):
         return [pid for pid in family if alive(pid) and _command_of(_parent_of(pid)).startswith(granian)]
 
     def kill_worker(self) -> int:
-        """Kill one worker, as the kernel does when memory is short; return which one it was."""
-        pid = until(self.workers, "the door has a worker", timeout_seconds=20)[0]
+        """Kill one worker, whichever, as the kernel does when memory is short; return which one it was."""
+        pid = random.choice(until(self.workers, "the door has a worker", timeout_seconds=20))
         os.kill(pid, signal.SIGKILL)
         return pid
 

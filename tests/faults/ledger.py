@@ -25,7 +25,7 @@ import uvloop
 
 ANSWERED = frozenset({200, 202, 302})
 REFUSED = 503
-RECONNECT_SECONDS = 0.02
+RECONNECT_SECONDS = 0.05
 HEADERS = "Referer: https://shop.example/cart\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0\r\n"
 
 # What the client does with an answer before its connection goes on: (number, status).
