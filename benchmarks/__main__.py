@@ -24,12 +24,20 @@ from config.postgres import EmbeddedServer  # noqa: E402
 
 Measurement = Callable[[Shop], list[report.Figure]]
 MEASUREMENTS: dict[Measurement, tuple[str, ...]] = {
-    fires.against_others: ("fires_vs_raw_asgi", "fires_vs_naive_django", "fires_per_s"),
+    fires.against_others: (
+        "fires_vs_raw_asgi",
+        "fires_vs_naive_django",
+        "fires_vs_nginx_gif",
+        "fires_per_s",
+        "door_memory_mib",
+    ),
+    fires.with_ten_million: ("fires_10m_vs_empty",),
     fires.at_half_load: ("fires_p99_ms_half_load", "fires_p50_ms_half_load"),
-    sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep"),
+    sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep", "fires_during_sweep"),
     exports.one_million: (
         "export_vs_psql",
         "export_peak_mib",
+        "fires_during_export",
         "export_1m_folder_s",
         "export_1m_sftp_s",
         "export_sftp_vs_psql_sftp",

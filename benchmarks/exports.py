@@ -6,16 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection
-from django.utils import timezone
 
-from audience.tenancy import acting_for
-from benchmarks import stack
-from benchmarks.report import Figure, at_most
+from benchmarks import fires, load, members, stack
+from benchmarks.report import Figure, at_least, at_most
 from benchmarks.shop import Shop
 from exports.models import Export, Run
 from segments.models import Segment
@@ -56,7 +53,7 @@ print(json.dumps({"seconds": seconds, "mib": peak - idle}))
 
 def one_million(shop: Shop) -> list[Figure]:
     """Export 1,000,000 members and measure the worker's memory above idle."""
-    segment = _fill(shop)
+    segment = members.add(shop.advertiser_id, "crowd", MEMBERS)
     folder = stack.FOLDER / "exported"
     with Sshd(stack.FOLDER / "sshd", port=stack.SSH_PORT) as server:
         scene = Scene(segment.advertiser, folder, folder)
@@ -74,6 +71,7 @@ def one_million(shop: Shop) -> list[Figure]:
             sent.append(_work(scene, to_server))
             print(f"  psql {psql[-1]:.1f} s, ours {ours[-1]['seconds']:.1f} s", end="; ")
             print(f"with sftp {sftp[-1]:.1f} s, ours {sent[-1]['seconds']:.1f} s", flush=True)
+        busy, most = _fires_beside(shop, lambda: _work(scene, to_folder))
     seconds, sent_seconds = [one["seconds"] for one in ours], [one["seconds"] for one in sent]
     megabytes = Run.all_advertisers.filter(export=to_folder).first().bytes_plain / 1e6
     return [
@@ -84,33 +82,21 @@ def one_million(shop: Shop) -> list[Figure]:
         Figure(
             "export_sftp_vs_psql_sftp", [one / other for one, other in zip(sent_seconds, sftp, strict=True)], "times"
         ),
+        Figure("fires_during_export", [one / most for one in busy], "", at_least(0.5)),
         Figure("export_peak_mib", [one["mib"] for one in (*ours, *sent)], "MiB", at_most(100)),
     ]
 
 
-def _fill(shop: Shop) -> Segment:
-    with acting_for(shop.advertiser_id):
-        segment = Segment.objects.create(name="Crowd", code="crowd")
-    now = timezone.now()
-    parameters = {"owner": shop.advertiser_id, "segment": segment.pk, "start": now - timedelta(days=1)}
-    parameters |= {"end": now + timedelta(days=30), "members": MEMBERS}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH p AS (INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)"
-            " SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8001-000000000000')::uuid, %(owner)s,"
-            " %(start)s, %(start)s"
-            " FROM generate_series(1, %(members)s) n RETURNING id)"
-            ", i AS (INSERT INTO audience_identifier (id, advertiser_id, kind, value, profile_id, first_seen_at,"
-            " last_seen_at) SELECT md5(id::text)::uuid, %(owner)s, 'customer_id', 'C-' || left(id::text, 8), id,"
-            " %(start)s, %(start)s FROM p)"
-            " INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,"
-            " value, last_added_at, decided_at, sweep_at) SELECT %(owner)s, id, %(segment)s, 1, %(start)s, %(end)s,"
-            " 65, %(start)s, %(start)s, %(end)s FROM p",
-            parameters,
-        )
-        for table in ("audience_profile", "audience_identifier", "segments_membership"):
-            cursor.execute(f"VACUUM ANALYZE {table}")
-    return segment
+def _fires_beside(shop: Shop, work: Callable[[], object]) -> tuple[list[float], float]:
+    """Return the fires per second while exports run one after the other, and without them."""
+    target = f"/seg?add={shop.segment_id}"
+    with stack.door() as url:
+        fires.warm_up(url, shop)
+        most = load.fastest(url, target, shop.cookie_file, seconds=6)
+        with load.beside(url, target, shop.cookie_file, seconds=3) as busy:
+            for _ in range(ROUNDS):
+                work()
+    return busy, most
 
 
 def _work(scene: Scene, export: Export) -> dict[str, float]:

@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +18,11 @@ import uvloop
 LUA = Path(__file__).parent / "visitors.lua"
 
 
-def fastest(url: str, target: str, cookies: Path, *, seconds: int, connections: int = 64) -> float:
+# A page view is a connection of its own to the proxy, and that one keeps many to the door.
+CONNECTIONS = 256
+
+
+def fastest(url: str, target: str, cookies: Path, *, seconds: int, connections: int = CONNECTIONS) -> float:
     """Return the good answers per second at full load. Raises if an answer was an error."""
     if shutil.which("wrk") is None:
         sys.exit("make bench needs the program wrk. On Debian: apt-get install wrk")
@@ -27,8 +33,31 @@ def fastest(url: str, target: str, cookies: Path, *, seconds: int, connections: 
     return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)[1])
 
 
+@contextmanager
+def beside(url: str, target: str, cookies: Path, *, seconds: int) -> Iterator[list[float]]:
+    """Load a server as heavily as it answers while the block works; the list holds answers per second, in pieces.
+
+    The last piece may reach beyond the end of the block, and is left out.
+    """
+    pieces: list[float] = []
+    done = threading.Event()
+
+    def fire() -> None:
+        while not done.is_set():
+            pieces.append(fastest(url, target, cookies, seconds=seconds))
+
+    thread = threading.Thread(target=fire)
+    thread.start()
+    try:
+        yield pieces
+    finally:
+        done.set()
+        thread.join()
+        del pieces[max(1, len(pieces) - 1) :]
+
+
 def at_rate(
-    url: str, target: str, cookies: Sequence[str], *, per_second: float, seconds: float, connections: int = 32
+    url: str, target: str, cookies: Sequence[str], *, per_second: float, seconds: float, connections: int = 128
 ) -> list[float]:
     """Return the milliseconds from the instant at which each request was due to its answer, sorted.
 

@@ -53,7 +53,7 @@ def server(arguments: Sequence[str], port: int, **environment: str) -> Iterator[
     """Run a server until the block ends; yield its URL as soon as it answers."""
     log = (FOLDER / f"server-{port}.log").open("wb")
     process = subprocess.Popen(
-        [str(Path(sys.executable).parent / arguments[0]), *arguments[1:]],
+        [str(Path(sys.executable).parent / arguments[0]), *arguments[1:]],  # an absolute path stays as it is
         cwd=ROOT,
         env=os.environ | environment,
         stdout=log,
@@ -99,6 +99,28 @@ def raw_asgi() -> Iterator[str]:
 def door() -> Iterator[str]:
     port = free_port()
     with server(_granian("rsgi", "config.door:app", port), port) as url:
+        yield url
+
+
+@contextmanager
+def nginx() -> Iterator[str]:
+    """nginx with its `empty_gif`: nothing is parsed, nothing is stored."""
+    port = free_port()
+    folder = FOLDER / "nginx"
+    folder.mkdir(exist_ok=True)
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;"
+        f"events {{ worker_connections 1024; }} http {{ access_log off; {temporary} keepalive_requests 100000000;"
+        f" server {{ listen 127.0.0.1:{port}; location / {{ empty_gif; }} }} }}\n"
+    )
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        sys.exit("make bench needs the program nginx. On Debian: apt-get install nginx-light")
+    with server([program, "-c", str(config)], port) as url:
         yield url
 
 

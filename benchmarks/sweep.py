@@ -7,21 +7,22 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
-from audience.tenancy import acting_for
-from benchmarks import load, stack
-from benchmarks.report import Figure, at_most
+from benchmarks import fires, load, members, stack
+from benchmarks.report import Figure, at_least, at_most
 from benchmarks.shop import Shop
 from segments import sweeper
-from segments.models import Segment, Transition
+from segments.models import Transition
 
 MEMBERS = 1_000_000
 
 
 def one_million(shop: Shop) -> list[Figure]:
     """Sweep 1,000,000 memberships while fires come at half of what the door can do."""
-    segment_id, end = _fill(shop)
+    end = timezone.now() - timedelta(seconds=1)
+    segment_id = members.add(shop.advertiser_id, "wave", MEMBERS, ends_at=end).pk
     target = f"/seg?add={shop.segment_id}"
     with stack.door() as url:
+        fires.warm_up(url, shop)
         most = load.fastest(url, target, shop.cookie_file, seconds=6)
         before = load.at_rate(url, target, shop.cookies, per_second=most / 2, seconds=6)
         alone = _sweep(end)
@@ -38,41 +39,20 @@ def one_million(shop: Shop) -> list[Figure]:
         beside = _sweep(end)
         done.set()
         thread.join()
+        _unsweep(segment_id)
+        with load.beside(url, target, shop.cookie_file, seconds=3) as busy:
+            _sweep(end)
     published = Transition.all_advertisers.filter(segment_id=segment_id, change="leave").count()
     if published != MEMBERS:
         raise RuntimeError(f"{published} leaves were published.")
     times.sort()
     return [
         Figure("sweep_1m_s", [alone], "s", at_most(60)),
+        Figure("fires_during_sweep", [one / most for one in busy], "", at_least(0.5)),
         Figure("sweep_1m_beside_fires_s", [beside], "s"),
         Figure("fires_p99_ms_before_sweep", [load.percentile(before, 99)], "ms"),
         Figure("fires_p99_ms_during_sweep", [load.percentile(times, 99)], "ms"),
     ]
-
-
-def _fill(shop: Shop) -> tuple[int, object]:
-    """Make a segment whose million members leave at one instant just past."""
-    end = timezone.now() - timedelta(seconds=1)
-    with acting_for(shop.advertiser_id):
-        segment = Segment.objects.create(name="Wave", code="wave")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH p AS (INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)"
-            " SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid, %(owner)s, %(end)s, %(end)s"
-            " FROM generate_series(1, %(members)s) n RETURNING id)"
-            " INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,"
-            " last_added_at, decided_at, sweep_at) SELECT %(owner)s, id, %(segment)s, 1, %(start)s, %(end)s,"
-            " %(start)s, %(start)s, %(end)s FROM p",
-            {
-                "owner": shop.advertiser_id,
-                "segment": segment.pk,
-                "start": end - timedelta(days=30),
-                "end": end,
-                "members": MEMBERS,
-            },
-        )
-        cursor.execute("VACUUM ANALYZE segments_membership")
-    return segment.pk, end
 
 
 def _sweep(end: object) -> float:

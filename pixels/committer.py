@@ -34,6 +34,9 @@ QUEUE_FIRES = 10_000
 # What waits longer than this many fires goes to the spool: the database does not keep up.
 LONG_QUEUE = 5_000
 REMEMBERED_BY_RECOVERY = 10_000
+PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 2.0
+LAST_BYTES = 256 << 10  # about 600 fires
 
 Answers = list[tuple[Any, Stored | None]]
 
@@ -68,6 +71,7 @@ class Committer:
         self._writing = asyncio.Lock()
         replaying = Commits(conninfo, day_of, name="muster-spool", remembered=REMEMBERED_BY_RECOVERY)
         self._recovery = Recovery(replaying, spool_root)
+        # The task that empties the spool. While there is one, facts go to the spool.
         self._emptying: asyncio.Task[None] | None = None
         self._is_spool_refusing = False
 
@@ -133,7 +137,7 @@ class Committer:
         fires = [fire for fire, _ in batch]
         stored: Sequence[Stored | None]
         try:
-            stored = await (self._keep(fires) if is_long or self.is_spooling else self._commit(fires))
+            stored = await self._store(fires, is_long=is_long)
         except Exception:
             # The committer outlives everything: a dead one would leave every later fire without an answer.
             log.exception("batch_failed", fires=len(batch))
@@ -141,6 +145,16 @@ class Committer:
             self._commits.close()
             stored = [None] * len(batch)
         self._answer([(waiter, one) for (_, waiter), one in zip(batch, stored, strict=True)])
+
+    async def _store(self, fires: Sequence[Fire], *, is_long: bool) -> Sequence[Stored | None]:
+        if is_long:
+            return await self._keep(fires)
+        if self.is_spooling:
+            async with self._writing:
+                # It may have been emptied while we waited.
+                if self.is_spooling:
+                    return await self._write(fires)
+        return await self._commit(fires)
 
     async def _commit(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
         started = time.perf_counter()
@@ -153,15 +167,15 @@ class Committer:
         return stored
 
     async def _keep(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
+        async with self._writing:
+            return await self._write(fires)
+
+    async def _write(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
         """Put fires into the spool; None for each where it takes none."""
         try:
-            async with self._writing:
-                if self._spool is None:
-                    raise OSError("There is no spool.")
-                await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, fires)
-                if self._emptying is None:
-                    log.warning("spooling_begins")
-                    self._emptying = asyncio.create_task(self._empty(self._spool))
+            if self._spool is None:
+                raise OSError("There is no spool.")
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, fires)
         except (OSError, SpoolFull) as error:
             reason = "spool_full" if isinstance(error, SpoolFull) else "spool_failed"
             log.error("fires_refused", fires=len(fires), reason=reason, error=type(error).__name__)
@@ -169,23 +183,44 @@ class Committer:
             self._is_spool_refusing = True
             return [None] * len(fires)
         self._is_spool_refusing = False
+        if self._emptying is None:
+            log.warning("spooling_begins")
+            self._emptying = asyncio.create_task(self._empty(self._spool))
         self._measure_spool()
         metrics.count_spool(written=len(fires))
         return [Stored(fire, Outcome.PENDING, None, fire.notes) for fire in fires]
 
     async def _empty(self, spool: Spool) -> None:
         """Bring the spool into the database; from its end on facts go there directly."""
-
-        async def oldest() -> Path | None:
-            async with self._writing:
-                path = spool.oldest()
-                if path is None:
-                    self._emptying = None
+        pause = PAUSE_SECONDS
+        while self._emptying is not None:
+            try:
+                await self._bring_oldest(spool)
+                pause = PAUSE_SECONDS
+            except DatabaseAway:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except Exception:
+                # Whatever it is, such as a broken disk: the facts stay where they are, and nothing else may end.
+                log.exception("spool_not_emptied")
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
             self._measure_spool()
-            return path
-
-        await self._recovery.empty(oldest, spool.remove)
+        self._recovery.close()
         log.info("spooling_ends")
+
+    async def _bring_oldest(self, spool: Spool) -> None:
+        async with self._writing:
+            path = spool.oldest()
+            if path is None:
+                self._emptying = None
+                return
+            if spool.held_bytes <= LAST_BYTES:
+                # Under load there is always something new: let it wait for a moment, or this would never end.
+                await self._recovery.bring(path)
+                spool.remove(path)
+                return
+        await self._recovery.bring(path)
+        spool.remove(path)
 
     def _measure_spool(self) -> None:
         if self._spool is not None:

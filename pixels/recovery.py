@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -18,13 +17,11 @@ from pixels.reasons import Note, Reason
 log = structlog.get_logger(__name__)
 
 BATCH_FIRES = 1_000
-PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 2.0
 LOOK_SECONDS = 5.0  # for spools of the dead; safety.md R2 promises 10
 
 
 class Recovery:
-    """Empties spools over a connection of its own, one file after the other.
+    """Brings files of spools into the database over a connection of its own, one after the other.
 
     What a file holds may be stored already, some or all of it: a commit whose answer was lost, or a process that died
     before it removed the file. Such facts are left out, so that each is done once.
@@ -35,17 +32,19 @@ class Recovery:
         self._root = root
         self._turn = asyncio.Lock()
 
-    async def empty(self, oldest: Callable[[], Awaitable[Path | None]], remove: Callable[[Path], None]) -> None:
-        """Bring file after file into the database, until `oldest` has none."""
-        while (path := await oldest()) is not None:
-            try:
-                async with self._turn:
-                    await self._bring(path)
-                    remove(path)
-            except Exception:
-                # Whatever it is, such as a broken disk: the facts stay where they are, and nothing else may end.
-                log.exception("spool_not_emptied", spool=path.parent.name, file=path.name)
-                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+    async def bring(self, path: Path) -> None:
+        """Store what a file holds. Raises `DatabaseAway`, and OSError where the file cannot be read."""
+        async with self._turn:
+            content = await asyncio.to_thread(path.read_bytes)
+            found = records.read(content)
+            if found.damaged:
+                log.error("spool_damaged", spool=path.parent.name, file=path.name, records=found.lost)
+                spool.set_aside(self._root, path, found.damaged)
+            fires = [fire._replace(notes=(*fire.notes, Note.LATE)) for fire in found.fires]
+            fires += _lost(path, found)
+            for start in range(0, len(fires), BATCH_FIRES):
+                await self._commits.commit(fires[start : start + BATCH_FIRES], Repeats.LEFT_OUT)
+        metrics.count_spool(replayed=len(found.fires), damaged=found.lost)
 
     async def look_after_the_dead(self) -> None:
         """Take over the spools of dead processes, for ever."""
@@ -53,55 +52,26 @@ class Recovery:
             try:
                 for left in spool.take_over(self._root):
                     try:
-                        await self._empty_left(left)
+                        await self._empty(left)
                     finally:
                         left.close()
+            except DatabaseAway:
+                pass  # they wait as long as it takes
             except Exception:
                 log.exception("spools_not_taken_over")
             await asyncio.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
+        """Give the connection back: an outage is rare."""
         self._commits.close()
 
-    async def _empty_left(self, left: spool.LeftSpool) -> None:
+    async def _empty(self, left: spool.LeftSpool) -> None:
         files = left.files()
-        if any(path.stat().st_size for path in files):
-            log.info("spool_taken_over", spool=left.folder.name, files=len(files))
         for path in files:
-            async with self._turn:
-                await self._bring(path)
-                left.remove(path)
-
-    async def _bring(self, path: Path) -> None:
-        content = await asyncio.to_thread(path.read_bytes)
-        found = records.read(content)
-        if found.damaged:
-            log.error("spool_damaged", spool=path.parent.name, file=path.name, records=found.lost)
-            spool.set_aside(self._root, path, found.damaged)
-        fires = [fire._replace(notes=(*fire.notes, Note.LATE)) for fire in found.fires]
-        fires += _lost(path, found)
-        for batch in _batches(fires):
-            await self._commit_patiently(batch)
-        self._commits.close()  # an outage is rare, a connection is not free
-        metrics.count_spool(replayed=len(found.fires), damaged=found.lost)
-
-    async def _commit_patiently(self, batch: Sequence[Fire]) -> None:
-        pause = PAUSE_SECONDS
-        while True:
-            try:
-                stored = await self._commits.commit(batch, Repeats.LEFT_OUT)
-            except DatabaseAway:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            else:
-                left_out = sum(one.is_repeat for one in stored)
-                log.info("spool_replayed", fires=len(batch), stored_before=left_out)
-                return
-
-
-def _batches(fires: Sequence[Fire]) -> Iterator[Sequence[Fire]]:
-    for start in range(0, len(fires), BATCH_FIRES):
-        yield fires[start : start + BATCH_FIRES]
+            await self.bring(path)
+            left.remove(path)
+        self.close()
+        log.info("spool_taken_over", spool=left.folder.name, files=len(files))
 
 
 def _lost(path: Path, found: records.Records) -> list[Fire]:
