@@ -3,7 +3,7 @@
 import io
 import json
 import threading
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,6 +21,7 @@ from pixels.counts import merge_deltas
 from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour
 from pixels.reasons import Outcome, Reason
+from pixels.spool import Spool
 from segments import recount
 from segments.members import Ask, change_members
 from tests.factories import make_advertiser, make_pixel, make_segment
@@ -108,9 +109,18 @@ def test_each_day_of_an_advertiser_shows_how_its_fires_ended(pixel, noon):
 
 
 @pytest.mark.spec("R4")
-def test_what_waits_on_disk_is_received_and_pending(pixel):
-    (line,) = balance(pending={(pixel.advertiser_id, date(2026, 11, 22)): 7}).lines
-    assert (line.received, line.pending) == (7, 7)
+def test_what_waits_on_disk_is_received_and_pending(pixel, noon, tmp_path, settings):
+    settings.MUSTER_SPOOL_DIR = tmp_path
+    store(pixel, noon)
+    fires = [Fire(uuid7().bytes, instant(noon), pixel.advertiser_id, pixel.pk, None) for _ in range(7)]
+    spool = Spool(tmp_path, most_bytes=1_000_000)
+    spool.append(fires)
+    (line,) = json.loads(told(json=True))["lines"]
+    assert (line["received"], line["applied"], line["pending"]) == (8, 1, 7)
+    spool.remove(spool.oldest())
+    (line,) = json.loads(told(json=True))["lines"]
+    assert (line["received"], line["pending"]) == (1, 0)
+    spool.close()
 
 
 @pytest.mark.spec("R4")

@@ -5,9 +5,10 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from pixels.balance import DAYS, SOURCE, Balance, Line, balance
+from pixels.balance import DAYS, SOURCE, Balance, Line, balance, pending_in
 
 HEADINGS = (
     "Advertiser",
@@ -34,7 +35,8 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, default=DAYS, help=f"how many days to show (default: {DAYS})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        books = balance(days=options["days"])
+        pending = pending_in(settings.MUSTER_SPOOL_DIR)
+        books = balance(days=options["days"], pending=pending)
         text = json.dumps(as_json(books), indent=2) if options["json"] else "\n".join(table(books.lines))
         self.stdout.write(text)
         if books.differences:
