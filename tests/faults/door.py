@@ -82,18 +82,22 @@ class RealDoor(GranianDoor):
             self.stop()
 
     def await_answer(self, path: str, *statuses: int, timeout_seconds: float = SETTLE_SECONDS) -> None:
-        """Return when `path` answers 200, or one of `statuses`. It is started again where it has ended.
-
-        granian ends when a worker dies within seconds of its start; `manage.py up` then starts it anew.
-        """
+        """Return when `path` answers 200, or one of `statuses`. It is started again where it has ended."""
         wanted = statuses or (200,)
 
         def answers() -> bool:
-            if self.process.poll() is not None:
-                self.launch()
+            self.look()
             return self.status(path) in wanted
 
         until(answers, f"{path} answers {wanted}", timeout_seconds=timeout_seconds)
+
+    def look(self) -> None:
+        """Start it again where it has ended unasked, as `manage.py up` does.
+
+        granian ends when a second worker dies within seconds of the first one.
+        """
+        if self.process.poll() is not None:
+            self.launch()
 
     def settle(self, *, timeout_seconds: float = SETTLE_SECONDS) -> None:
         """Return when it is ready and all that it has spooled is in the database."""

@@ -94,7 +94,12 @@ def kill_a_worker(scene: Scene, ledger: Ledger) -> None:
     with scene.database.connect() as connection:
         (known,) = connection.execute("SELECT clock_timestamp()").fetchone()
         scene.door.kill_worker()
-        until(lambda: connection.execute(NEW_WORKERS, [known]).fetchone()[0], "another worker takes its place")
+
+        def is_replaced() -> bool:
+            scene.door.look()
+            return bool(connection.execute(NEW_WORKERS, [known]).fetchone()[0])
+
+        until(is_replaced, "another worker takes its place")
 
 
 def pull_the_plug(scene: Scene, ledger: Ledger) -> None:
@@ -106,7 +111,6 @@ def pull_the_plug(scene: Scene, ledger: Ledger) -> None:
 def do_both(scene: Scene, ledger: Ledger) -> None:
     scene.database.crash()
     scene.door.kill_worker()
-    answers(ledger, 100)
     scene.database.start()
 
 
@@ -166,7 +170,7 @@ def test_ack_is_durable_while_fsync_fails(database, tmp_path, django_db_blocker)
         scene.database.crash()
         answers(ledger, 200)
         fiu.fail(workers, *FSYNC)
-        until(lambda: scene.door.status("/health/ready") == 503, "the door says that it keeps nothing")
+        scene.door.await_answer("/health/ready", 503, timeout_seconds=20)  # it says that it keeps nothing
         began = time.time()
         refused = len(Book.read(scene.file).refused)
         until(lambda: len(Book.read(scene.file).refused) > refused + 200, "fires are refused", timeout_seconds=20)
