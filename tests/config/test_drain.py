@@ -197,7 +197,7 @@ def test_workers_are_replaced_without_a_gap(
     database: Database, target: str, tmp_path: Path, workers: int, times: int
 ) -> None:
     """SIGHUP: a new worker begins before the old one drains. No request fails."""
-    with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="2") as door:
+    with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="1") as door:
         with load(f"http://127.0.0.1:{door.port}", target, tmp_path / "ledger") as ledger:
             for _ in range(times):
                 old = set(door.workers())
