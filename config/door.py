@@ -8,6 +8,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 (after setup)
 
+from audience import metrics  # noqa: E402
 from config.drain import CLOSING, Drain  # noqa: E402
 from config.leash import end_with_starter  # noqa: E402
 from config.proxies import client_address, is_trusted  # noqa: E402
@@ -28,6 +30,7 @@ from pixels.committer import Answers  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
+COUNT_SECONDS = 1.0
 ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
@@ -40,6 +43,7 @@ class Door:
         self._intake: Intake
         self._committing: asyncio.Task[None]
         self._drain = Drain()
+        self._statuses: Counter[int] = Counter()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -47,10 +51,18 @@ class Door:
         self._intake.start()
         self._committing = loop.create_task(self._intake.run())
         self._drain.begin_on_sigterm(loop)
+        self._count_answers()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._intake.end()
         loop.run_until_complete(self._committing)
+        metrics.count_answers(self._statuses)
+
+    def _count_answers(self) -> None:
+        """Hand the numbers of answers over, every second: for each answer it would cost too much."""
+        metrics.count_answers(self._statuses)
+        self._statuses.clear()
+        self._loop.call_later(COUNT_SECONDS, self._count_answers)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         path = scope.path
@@ -61,6 +73,7 @@ class Door:
             address, request_id = _origin(scope.client, headers)
             request = Request(scope.method, path, scope.query_string, headers, address, request_id)
             answer = await self._answer(request)
+            self._statuses[answer.status] += 1
         said = [*answer.headers, CLOSING] if self._drain.is_on else answer.headers
         protocol.response_bytes(answer.status, said, answer.body)
 

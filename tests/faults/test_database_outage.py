@@ -123,7 +123,11 @@ def test_outages_at_random_moments(scene, seed):
         lambda: (scene.database.freeze(), time.sleep(moment.uniform(0, 4)), scene.database.thaw()),
         lambda: (scene.proxy.set(Mode.SWALLOW), time.sleep(moment.uniform(0, 4)), scene.proxy.heal()),
         scene.proxy.cut,
-        lambda: (scene.door.kill_worker(), scene.door.await_answer("/health/live")),
+        lambda: [
+            scene.door.await_answer("/health/live"),
+            scene.door.kill_worker(),
+            scene.door.await_answer("/health/live"),
+        ],
     ]
     with scene.load(per_second=1_000) as ledger:
         for _ in range(10):
