@@ -8,6 +8,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import resource
 from collections import Counter
 from functools import lru_cache
 from typing import Any
@@ -128,6 +129,10 @@ def _forwarded(peer: str, forwarded_for: str) -> str:
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 50)
+
+# Each client is a file descriptor; the usual limit of 1,024 is meant for programs that use select().
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))
 
 starter = multiprocessing.parent_process()
 end_with_starter(starter.pid if starter else None)

@@ -99,7 +99,7 @@ def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
     task that runs longer comes again too, beside itself: tasks claim rows, and find nothing to do.
     """
     if not url.startswith("pgmq:"):
-        # A click waits for the broker: a server that hangs must not make it hang. Workers wait for a second at a time.
+        # A click waits for the broker: one that hangs must not make it hang. Workers wait for a second at a time.
         return {"visibility_timeout": 120, "socket_connect_timeout": 3, "socket_timeout": 5}
     options: dict[str, Any] = {
         "visibility_timeout": 120,

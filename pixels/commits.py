@@ -68,6 +68,14 @@ class Commits:
             self.close()
             raise DatabaseAway from error
 
+    async def open(self) -> None:
+        """Connect before the first fire: in the hour of need there may be no file descriptor left."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                self._pipeline = await Pipeline.connect(self._conninfo)
+        except (psycopg.Error, OSError) as error:
+            log.warning("database_away", fires=0, error=type(error).__name__)
+
     def close(self) -> None:
         if self._pipeline is not None:
             self._pipeline.close()

@@ -106,6 +106,7 @@ class Committer:
     async def run(self) -> None:
         """Commit until the end."""
         self._open_spool()
+        await self._commits.open()
         looking = asyncio.create_task(self._recovery.look_after_the_dead())
         while self._queue or not self._is_ending:
             if self._queue:

@@ -187,7 +187,7 @@ def set_aside(root: Path, path: Path, lines: Sequence[bytes]) -> None:
     """Keep lines that cannot be read, for a person to look at."""
     folder = root / DAMAGED
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / f"{path.parent.name}-{path.name}").write_bytes(b"\n".join(lines) + b"\n")
+    (folder / f"{path.parent.name}-{path.stem}.lines").write_bytes(b"\n".join(lines) + b"\n")
 
 
 def _locked(folder: Path) -> int | None:

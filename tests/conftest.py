@@ -17,6 +17,7 @@ from tests.running import LiveMuster, own_folder
 
 pytest_plugins = ["tests.sharing"]
 
+METRICS_TOKEN = "a-token-of-at-least-thirty-two-letters"
 INSTALL = re.compile(r"is not installed|apt(-get)? install")  # what such a skip tells its reader
 NEED_ALL_PROGRAMS = bool(os.environ.get("MUSTER_TESTS_NEED_ALL_PROGRAMS"))
 
@@ -80,7 +81,7 @@ def live_muster() -> Iterator[LiveMuster]:
 
     It is shared by all tests of the run: make an advertiser of your own.
     """
-    muster = LiveMuster(own_folder("live"))
+    muster = LiveMuster(own_folder("live"), environment={"MUSTER_METRICS_TOKEN": METRICS_TOKEN})
     try:
         yield muster.start()
     finally:

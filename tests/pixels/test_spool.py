@@ -203,6 +203,7 @@ def test_a_spool_is_taken_over_when_its_process_is_dead_and_by_one_process_only(
 
 def test_lines_that_cannot_be_read_are_kept_for_a_person(tmp_path):
     spool.set_aside(tmp_path, tmp_path / "0193" / "00000001.facts", [b"one", b"two"])
-    assert (tmp_path / "damaged" / "0193-00000001.facts").read_bytes() == b"one\ntwo\n"
+    assert (tmp_path / "damaged" / "0193-00000001.lines").read_bytes() == b"one\ntwo\n"
+    assert spool.bytes_on_disk(tmp_path) == 0, "nobody waits for them"
     assert list(spool.take_over(tmp_path)) == []
     assert spool.bytes_on_disk(tmp_path / "nowhere") == 0

@@ -20,6 +20,8 @@ from pixels.intake import cookies_of_installation, database_conninfo, limits_of_
 from pixels.logreplay import LogReplay, Look
 from pixels.replay import Replay
 
+# Visitors of a few minutes of the log; the door remembers those of a day.
+REMEMBERED_IDENTIFIERS = 10_000
 AWAY = "The database is away. Nothing is lost: run the same again when it is back."
 
 
@@ -76,7 +78,9 @@ def endpoint_of(catalogue: Catalogue) -> Endpoint:
 
 def sink_of(catalogue: Catalogue, *, dry_run: bool) -> Commits | Look:
     conninfo = database_conninfo()
-    return Look(conninfo) if dry_run else Commits(conninfo, catalogue.day_of, name="muster log replay")
+    if dry_run:
+        return Look(conninfo)
+    return Commits(conninfo, catalogue.day_of, name="muster log replay", remembered=REMEMBERED_IDENTIFIERS)
 
 
 @contextmanager
