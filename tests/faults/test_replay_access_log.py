@@ -215,7 +215,9 @@ def test_replay_access_log_knows_a_fire_whose_answer_was_lost(site):
     (told,) = site.logged()
     assert (answer.status, told["status"], told["fire"]) == (502, "502", "")
     assert site.stored() == {"last": (time_of(told), "applied")}
+    before = site.rows()
     assert site.replay() == {"lines": 1, "duplicates": 1}
+    assert site.rows() == before
 
 
 def test_replay_access_log_suppresses_who_was_not_asked(site):
