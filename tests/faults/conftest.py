@@ -13,7 +13,6 @@ from tests.faults.proxy import Proxy
 from tests.faults.scene import Scene
 from tests.running import own_folder
 
-
 WRITTEN = (
     "audience_identifier",
     "audience_profile",

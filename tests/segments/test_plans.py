@@ -83,7 +83,7 @@ def test_fires_that_may_be_stored_already_are_looked_up_by_key(segment):
     times = instants([instant(NOON)] * 3)
     found = scans(
         batch._STORED.sql,
-        [bigints([1] * 3), times, uuids([SOMEBODY] * 3)] + [times, uuids([SOMEBODY] * 3)],
+        [bigints([1] * 3), times, uuids([SOMEBODY] * 3), times, uuids([SOMEBODY] * 3)],
         as_the_door=True,
     )
     # Each partition by its key; at run time all but one are left out.
