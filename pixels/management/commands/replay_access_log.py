@@ -93,3 +93,4 @@ def progress_of(logs: Sequence[LogFile]) -> Iterator[Callable[[], None]]:
             bar.update(sum(log.bytes_read for log in logs) - bar.n)
 
         yield show
+        show()
