@@ -300,11 +300,14 @@ class Catalogue:
         self._loaded.set()
 
     def _run(self) -> None:
+        noted: Picture | None = None
         while not self._ended:
             try:
                 self._follow()
             except psycopg.Error as error:
-                log.warning("catalogue_lost_database", error=type(error).__name__)
+                if noted is not self.picture:  # once for each loss, not for each attempt
+                    log.warning("catalogue_lost_database", error=type(error).__name__)
+                noted = self.picture
             except Exception:
                 # It outlives everything: the last picture stays in use, and the next attempt may succeed.
                 log.exception("catalogue_failed")

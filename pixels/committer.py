@@ -179,7 +179,8 @@ class Committer:
             await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, fires)
         except (OSError, SpoolFull) as error:
             reason = "spool_full" if isinstance(error, SpoolFull) else "spool_failed"
-            log.error("fires_refused", fires=len(fires), reason=reason, error=type(error).__name__)
+            if not self._is_spool_refusing:  # once, not for each batch: the figures count
+                log.error("fires_refused", reason=reason, error=type(error).__name__)
             metrics.count_refused(reason, len(fires))
             self._is_spool_refusing = True
             return [None] * len(fires)

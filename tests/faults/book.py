@@ -39,9 +39,9 @@ class Entry(NamedTuple):
 
 @dataclass
 class Book:
-    """A ledger client's file. `sent` holds every number, `entries` those whose end the client has seen."""
+    """A ledger client's file: what was sent and when, and the entries whose end the client has seen."""
 
-    sent: set[str] = field(default_factory=set)
+    sent_at: dict[str, float] = field(default_factory=dict)  # seconds since 1970
     entries: dict[str, Entry] = field(default_factory=dict)
 
     @classmethod
@@ -52,12 +52,16 @@ class Book:
         for line in text[: text.rfind("\n") + 1].splitlines():
             number, status, *rest = line.split(" ")
             if status == "sent":
-                book.sent.add(number)
+                book.sent_at[number] = float(rest[0])
             else:
                 fire_id, milliseconds, at = rest
                 known = 0 if status == "none" else int(status)
                 book.entries[number] = Entry(number, known, fire_id, float(milliseconds), float(at))
         return book
+
+    @property
+    def sent(self) -> set[str]:
+        return set(self.sent_at)
 
     @property
     def answered(self) -> set[str]:

@@ -42,6 +42,8 @@ def place(django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Database, str]]:
 @pytest.fixture
 def scene(place: tuple[Database, str], tmp_path: Path) -> Iterator[Scene]:
     database, target = place
+    if database.server.process is None:  # a test failed while it was away
+        database.start()
     with database.connect() as connection:
         connection.execute(f"TRUNCATE {', '.join(WRITTEN)} CASCADE")
     with Proxy(database.socket) as proxy:
