@@ -11,9 +11,9 @@ from audience.crash import CrashPoint, crash_point
 from audience.identity import Memory, ProfileGone
 from audience.pipeline import NothingCommitted, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, Repeats, Stored, put_count, store
+from pixels.batch import Done, Repeats, Stored, entry_of, put_count, store
 from pixels.facts import Fire
-from pixels.reasons import Outcome, Reason
+from pixels.reasons import Reason
 from segments.changes import DayOf
 
 log = structlog.get_logger(__name__)
@@ -124,9 +124,9 @@ class Commits:
 
         Where its own pixel is gone or its page is the poison, it is counted for the installation.
         """
-        stored = Stored(fire, Outcome.REJECTED, fire.reason or Reason.BAD_ENCODING)
-        nobodys = fire._replace(advertiser_id=None, pixel_id=None, page_host="", page_path="")
-        for attempt in (stored, Stored(nobodys, stored.outcome, stored.reason)):
+        stored = entry_of(fire._replace(reason=fire.reason or Reason.BAD_ENCODING))
+        nobodys = stored.fire._replace(advertiser_id=None, pixel_id=None, page_host="", page_path="")
+        for attempt in (stored, entry_of(nobodys)):
             try:
                 await self._transact(put_count(attempt))
             except psycopg.errors.UniqueViolation:
