@@ -62,6 +62,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     has_segments = Segment.objects.filter(deleted_at=None).exists()
     context |= {"is_empty": not has_segments, "may_make_segments": seat.is_at_least(Role.ANALYST)}
+    if not seat.advertiser.domains and seat.is_at_least(Role.OWNER):
+        context["lacks_domains"] = reverse("admin:audience_advertiser_change", args=[seat.advertiser.pk])
     if has_segments:
         context |= {"segments": segment_lines(seat, now), **exports(request, now)}
     if has_segments and seat.is_at_least(Role.MANAGER):

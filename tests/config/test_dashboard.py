@@ -46,6 +46,20 @@ def test_an_empty_one_leads_to_the_first_segment_and_offers_the_demo(browser: Cl
     assert "manage.py demo" in body
 
 
+def test_without_domains_it_asks_those_for_them_who_may_list_them(kettle: Advertiser, browser: Client) -> None:
+    link = f'href="/admin/audience/advertiser/{kettle.pk}/change/"'
+    question = "On which domains do your pixels stand?"
+    kettle.domains = []
+    kettle.save()
+    body = browser.get("/admin/").content.decode()
+    assert question in body
+    assert link in body
+    assert question not in at_work(kettle, Role.MANAGER).get("/admin/").content.decode()
+    kettle.domains = ["shop.example"]
+    kettle.save()
+    assert question not in browser.get("/admin/").content.decode()
+
+
 def test_a_viewer_of_nothing_is_not_sent_where_the_role_may_not_go(kettle: Advertiser) -> None:
     body = at_work(kettle, Role.VIEWER).get("/admin/").content.decode()
     assert "/admin/segments/segment/add/" not in body
