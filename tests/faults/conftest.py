@@ -40,7 +40,7 @@ def place(django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Database, str]]:
 
 
 @pytest.fixture
-def scene(place: tuple[Database, str], tmp_path: Path) -> Iterator[Scene]:
+def scene(place: tuple[Database, str], tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Scene]:
     database, target = place
     if database.server.process is None:  # a test failed while it was away
         database.start()
@@ -48,5 +48,5 @@ def scene(place: tuple[Database, str], tmp_path: Path) -> Iterator[Scene]:
         connection.execute(f"TRUNCATE {', '.join(WRITTEN)} CASCADE")
     with Proxy(database.socket) as proxy:
         door = RealDoor(database.url_by(proxy.port), tmp_path, workers=2)
-        with door:
+        with door, django_db_blocker.unblock():
             yield Scene(database, proxy, door, target, tmp_path)

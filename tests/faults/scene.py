@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixels.balance import balance
 from tests.faults.book import Book
 from tests.faults.database import Database
 from tests.faults.door import RealDoor
@@ -43,6 +44,10 @@ class Scene:
             book.check(connection)
             assert connection.execute(UNLIKE_THE_FIRES).fetchall() == []
             assert connection.execute(LOADS).fetchone() == (0,)
+        with self.database.orm():
+            books = balance()
+        assert books.differences == []
+        book.check_received(sum(line.received for line in books.lines if line.advertiser_id is not None))
         if not is_refusal_allowed:
             assert not book.refused, f"{book}"
         return book
