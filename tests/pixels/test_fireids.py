@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models import Sum
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.instants import MINUTE, instant, now
 from audience.tenancy import acting_for
 from pixels import fireids
-from pixels.models import Fire
+from pixels.models import Fire, FireDelta
 from segments.models import SegmentDelta, Transition
 from tests.factories import NOON
 from tests.pixels.doors import granian_door
@@ -87,6 +88,8 @@ def test_idempotent_request(proxied):
         assert fire.id.bytes == fireids.of_request(again)
         assert instant(fire.received_at) == fireids.time_of(fire.id.bytes)
         assert Transition.objects.filter(segment=shop.vip).count() == 1
+        ends = FireDelta.objects.filter(pixel=shop.direct).values_list("outcome").annotate(Sum("fires"))
+        assert dict(ends) == {"applied": 1, "duplicate": 99}
         assert sum(SegmentDelta.objects.filter(segment=shop.vip).values_list("loads", flat=True)) == 1
 
 
