@@ -75,8 +75,10 @@ class Sshd:
             f"Subsystem sftp internal-sftp -d {self.files} {self.options}\nMaxStartups 100\n"
         )
         with (self.folder / "log").open("ab") as log:
+            before = log.tell()
             self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(self.folder / "config")], stderr=log)
-        wait_until(lambda: answers(self.port), "sshd")
+        # A connection to see whether it answers would be logged, perhaps after a test has emptied the log.
+        wait_until(lambda: f"Server listening on 127.0.0.1 port {self.port}" in self.log[before:], "sshd")
         return self
 
     def stop(self) -> None:
@@ -168,11 +170,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def descendants(pid: int) -> list[int]:
