@@ -4,6 +4,7 @@ Every process has its own. PostgreSQL tells all of them of an edit when it is co
 everything anew: a few thousand rows cost less than being clever about which of them changed.
 """
 
+import hashlib
 import select
 import socket
 import threading
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +23,9 @@ from django.db import connections
 
 from audience.days import Day, LocalDays
 from audience.instants import MINUTE, Instant, instant
+from pixels import lastrows
 from pixels.direct import make_direct_pixels
+from pixels.lastrows import CatalogueRows
 from pixels.models import Pixel
 from pixels.parsing import Item
 from segments.models import Segment
@@ -139,7 +143,11 @@ _ACTIONS = """
 """
 
 
-def load(connection: Connection) -> Picture:
+# Changes with the columns above, and with what they mean.
+FORM = hashlib.sha256("".join((_ADVERTISERS, _SEGMENTS, _PIXELS, _ACTIONS)).encode()).hexdigest()
+
+
+def load(connection: Connection) -> CatalogueRows:
     """Read everything in one snapshot of the database."""
     make_missing_direct_pixels(connection)
     with connection.transaction():
@@ -149,7 +157,7 @@ def load(connection: Connection) -> Picture:
         segments = connection.execute(_SEGMENTS).fetchall()
         pixels = connection.execute(_PIXELS).fetchall()
         actions = connection.execute(_ACTIONS).fetchall()
-    return _paint(read_at, advertisers, segments, pixels, actions)
+    return CatalogueRows(read_at, advertisers, segments, pixels, actions)
 
 
 def make_missing_direct_pixels(connection: Connection) -> None:
@@ -162,10 +170,8 @@ def make_missing_direct_pixels(connection: Connection) -> None:
         make_direct_pixels(advertiser_id for (advertiser_id,) in missing)
 
 
-Rows = Sequence[tuple[Any, ...]]
-
-
-def _paint(read_at: datetime, advertisers: Rows, segments: Rows, pixels: Rows, actions: Rows) -> Picture:
+def _paint(rows: CatalogueRows) -> Picture:
+    read_at, advertisers, segments, pixels, actions = rows
     domains = {row[0]: row[4] for row in advertisers}
     by_number = {row[0]: _segment(row, domains[row[1]]) for row in segments}
     by_code: dict[int, dict[str, KnownSegment]] = defaultdict(dict)
@@ -193,7 +199,7 @@ def _paint(read_at: datetime, advertisers: Rows, segments: Rows, pixels: Rows, a
     )
 
 
-def _segment(row: tuple[Any, ...], domains: list[str]) -> KnownSegment:
+def _segment(row: Sequence[Any], domains: list[str]) -> KnownSegment:
     removing = row[7] if row[8] == Segment.Removing.AS_ADDING else row[8]
     return KnownSegment(
         id=row[0],
@@ -224,7 +230,7 @@ def _item(do: Any, segment_id: int, value: int | None, lifetime_minutes: int | N
     )
 
 
-def _pixel(row: tuple[Any, ...], items: list[Item]) -> KnownPixel:
+def _pixel(row: Sequence[Any], items: list[Item]) -> KnownPixel:
     has_values = row[6] != Pixel.ValueSource.NONE
     return KnownPixel(
         id=row[0],
@@ -236,7 +242,7 @@ def _pixel(row: tuple[Any, ...], items: list[Item]) -> KnownPixel:
     )
 
 
-def _advertiser(row: tuple[Any, ...], direct: KnownPixel, segments: dict[str, KnownSegment]) -> KnownAdvertiser:
+def _advertiser(row: Sequence[Any], direct: KnownPixel, segments: dict[str, KnownSegment]) -> KnownAdvertiser:
     return KnownAdvertiser(
         id=row[0],
         id_key=bytes(row[1]),
@@ -260,8 +266,11 @@ def announce(using: str = "default") -> None:
 class Catalogue:
     """The present picture, kept up to date by a thread of its own."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, last_rows: Path | None = None) -> None:
+        """`last_rows` is the file that keeps what was read last."""
         self.picture = Picture()
+        self._last_rows = last_rows
+        self._kept: tuple[Any, ...] = ()
         self._conninfo = psycopg.conninfo.make_conninfo(
             conninfo, application_name="muster-catalogue", connect_timeout=5, options=SESSION_OPTIONS
         )
@@ -276,9 +285,17 @@ class Catalogue:
         return self._loaded.is_set()
 
     def start(self, timeout_seconds: float = 5.0) -> bool:
-        """Begin to follow; return whether the first picture was there in time. The thread goes on trying."""
+        """Begin to follow; return whether the first picture was there in time. The thread goes on trying.
+
+        Where the database does not answer, that of the last process of this disk serves.
+        """
         self._thread.start()
-        return self._loaded.wait(timeout_seconds)
+        if not self._loaded.wait(timeout_seconds) and self._last_rows is not None:
+            rows = lastrows.read(self._last_rows, FORM)
+            if rows is not None and not self._loaded.is_set():
+                log.warning("catalogue_of_last_process", read_at=rows.read_at.isoformat())
+                self._show(_paint(rows))
+        return self._loaded.is_set()
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
         self._ended = True
@@ -295,7 +312,16 @@ class Catalogue:
         """Return the advertiser's local day of an instant."""
         return self.picture.day_of(advertiser_id, at)
 
-    def _take(self, picture: Picture) -> None:
+    def _take(self, rows: CatalogueRows) -> None:
+        self._show(_paint(rows))
+        if self._last_rows is not None and rows[1:] != self._kept:
+            self._kept = rows[1:]
+            try:
+                lastrows.save(self._last_rows, FORM, rows)
+            except OSError as error:
+                log.warning("catalogue_not_kept", error=type(error).__name__)
+
+    def _show(self, picture: Picture) -> None:
         self.picture = picture
         self._loaded.set()
 

@@ -35,7 +35,7 @@ class Intake:
         conninfo = conninfo or database_conninfo()
         self._conninfo = conninfo
         self.refused = 0
-        self.catalogue = Catalogue(conninfo)
+        self.catalogue = Catalogue(conninfo, settings.MUSTER_SPOOL_DIR / "catalogue.json")
         self.endpoint = Endpoint(
             self.catalogue, cookies_of_installation(), limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
         )

@@ -36,21 +36,25 @@ class Scene:
             answers(ledger, awaits)
             yield ledger
 
-    def check(self, ledger: Ledger, *, is_refusal_allowed: bool = False) -> Book:
-        """Wait until everything is in the database, and hold the ledger and the memberships against it."""
+    def check(self, *ledgers: Ledger, is_refusal_allowed: bool = False) -> Book:
+        """Wait until everything is in the database, and hold what the clients have and the memberships against it."""
         self.door.settle(timeout_seconds=60)
-        book = Book.read(ledger.file)
+        whole = Book()
         with self.database.connect() as connection:
-            book.check(connection)
+            for ledger in ledgers:
+                book = Book.read(ledger.file)
+                book.check(connection)
+                whole.sent_at |= book.sent_at
+                whole.entries |= book.entries
             assert connection.execute(UNLIKE_THE_FIRES).fetchall() == []
             assert connection.execute(LOADS).fetchone() == (0,)
         with self.database.orm():
             books = balance()
         assert books.differences == []
-        book.check_received(sum(line.received for line in books.lines if line.advertiser_id is not None))
+        whole.check_received(sum(line.received for line in books.lines if line.advertiser_id is not None))
         if not is_refusal_allowed:
-            assert not book.refused, f"{book}"
-        return book
+            assert not whole.refused, f"{whole}"
+        return whole
 
     def manage(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `manage.py` on this database and data folder."""

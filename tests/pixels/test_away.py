@@ -70,8 +70,9 @@ def test_health_of_the_door(granian):
 
 
 @pytest.mark.spec("pixels.md 1.2")
-def test_a_door_without_a_database_lives_and_refuses():
-    with granian_door(is_ready=False, DATABASE_URL="postgresql://muster:x@127.0.0.1:1/muster") as door:
+def test_a_door_that_has_never_seen_its_database_lives_and_refuses(tmp_path):
+    nowhere = {"DATABASE_URL": "postgresql://muster:x@127.0.0.1:1/muster", "MUSTER_SPOOL_DIR": str(tmp_path)}
+    with granian_door(is_ready=False, **nowhere) as door:
         assert door.get("/health/live").status == 200
         assert door.get("/health/ready").status == 503
         reply = door.get("/seg?add=12")
