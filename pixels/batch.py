@@ -2,19 +2,21 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
-from audience.identity import Key, Known, Memory, check_locked, locate, lock, make, see
+from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, lock, make, see
 from audience.instants import HOUR, Instant
+from audience.memory import Memory
 from audience.talk import Talk, reads, writes
 from pixels.facts import Fire
 from pixels.reasons import SUPPRESSING, Outcome, Reason
-from segments.changes import Asked, DayOf, fold, read, write
+from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
+from segments.renewals import Renewals, renew
 
 EVENT_ID_MEMORY = 24 * HOUR
 
@@ -44,25 +46,42 @@ class Repeats(Enum):
     LEFT_OUT = auto()
 
 
+class DoorMemory:
+    """What a door knows of people and of their memberships."""
+
+    def __init__(self, most: int) -> None:
+        self.people: Memory[Key, Known] = Memory(most)
+        self.renewals = Renewals(most)
+
+    def keep(self, done: "Done") -> None:
+        """Keep what a batch has met and written; call it when that is committed."""
+        self.people.keep(done.met)
+        self.renewals.keep(done.rows)
+
+
 class Done(NamedTuple):
-    """What a batch did: how each fire ended, and the people to keep in memory once it is committed."""
+    """What a batch did: how each fire ended, and what to keep in memory once it is committed."""
 
     stored: list[Stored]
-    met: dict[Key, Known]
+    met: Mapping[Key, Known] = {}
+    rows: Intervals = {}
 
 
-def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats = Repeats.UNCHECKED) -> Talk[Done]:
+def store(
+    fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
+) -> Talk[Done]:
     """Store a batch in one transaction.
 
-    Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
+    Raises `ProfileGone` or `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be
+    committed.
     """
     entries = [entry_of(fire) for fire in fires]
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
-    met = yield from put_changes(entries, day_of, memory)
+    done = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
-    return Done(entries, met)
+    return done
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -148,21 +167,18 @@ def event_id(fire: Fire) -> bytes:
     return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Talk[dict[Key, Known]]:
-    """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
-
-    Return the people of whom the memory does not know this.
-    """
+def put_changes(entries: list[Stored], day_of: DayOf, memory: DoorMemory) -> Talk[Done]:
+    """Apply what the fires add and remove, to profiles that are found or made; other fires make none."""
     applied = [
         (entry, browser)
         for entry in entries
         if entry.outcome is Outcome.APPLIED and (browser := entry.fire.browser) is not None
     ]
     if not applied:
-        return {}
+        return Done(entries)
     now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
-    people = memory.recall(keys)
+    people = memory.people.recall(keys)
     met = yield from _meet(keys - people.keys(), now)
     people |= met
     asked: list[Asked] = []
@@ -173,16 +189,32 @@ def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Tal
         for change in fire.changes:
             asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
-    # Sent together: PostgreSQL reads the rows when it has the locks.
-    locked, rows = yield [lock(people), read(asked)]
-    check_locked(people, locked)
-    met |= yield from see(people, now)
-    outcome = fold(rows, asked, day_of)
-    yield [write(outcome)]
+    renewed = memory.renewals.of(asked)
+    rows, seen = yield from _lock_others(people, asked, renewed, now)
+    outcome = fold(rows | renewed, asked, day_of)
+    if renewed:
+        yield [renew(renewed, outcome), write(outcome, renewed=renewed.keys())]
+    else:
+        yield [write(outcome)]
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
-    return met
+    return Done(entries, met | seen, outcome.rows)
+
+
+def _lock_others(
+    people: dict[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
+) -> Talk[tuple[Intervals, dict[Key, Known]]]:
+    """Lock the people who are not only renewed, read their rows, and note them as seen; return rows and notes."""
+    left = {one.key[0] for one in asked if one.key not in renewed}
+    others = {key: known for key, known in people.items() if known.profile_id in left or is_to_be_seen(known, now)}
+    if not others:
+        return {}, {}
+    doubtful = [one for one in asked if one.key not in renewed]
+    # Sent together: PostgreSQL reads the rows when it has the locks.
+    locked, found = yield [lock(others), read(doubtful)]
+    check_locked(others, locked)
+    return rows_of(found), (yield from see(others, now))
 
 
 def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:

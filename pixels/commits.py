@@ -8,13 +8,14 @@ import psycopg
 import structlog
 
 from audience.crash import CrashPoint, crash_point
-from audience.identity import Memory, ProfileGone
-from audience.pipeline import NothingCommitted, Pipeline
+from audience.identity import ProfileGone
+from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, Repeats, Stored, entry_of, put_count, store
+from pixels.batch import Done, DoorMemory, Repeats, Stored, entry_of, put_count, store
 from pixels.facts import Fire
 from pixels.reasons import Reason
 from segments.changes import DayOf
+from segments.renewals import RowsChanged
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -33,7 +34,13 @@ SESSION_OPTIONS = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
     "-c idle_in_transaction_session_timeout=10000 -c client_connection_check_interval=1000"
 )
-_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, ProfileGone, NothingCommitted)
+_AGAIN = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    RowsChanged,
+    ProfileGone,
+    NothingCommitted,
+)
 _POISON = (psycopg.DataError, psycopg.IntegrityError, ValueError, ProfileGone)
 
 
@@ -57,7 +64,7 @@ class Commits:
         )
         self._day_of = day_of
         self._pipeline: Pipeline | None = None
-        self._memory = Memory(remembered)
+        self._memory = DoorMemory(remembered)
 
     async def commit(self, fires: Sequence[Fire], repeats: Repeats = Repeats.UNCHECKED) -> list[Stored]:
         """Store fires; return how each ended. Raises `DatabaseAway`."""
@@ -103,13 +110,20 @@ class Commits:
                     raise
                 if repeats is Repeats.UNCHECKED:
                     repeats = Repeats.COUNTED
+            except OutcomeUnknown:
+                # What is stored is found and left out; where the database is away, the spool does the same later.
+                if attempt == RETRIES - 1:
+                    raise
+                repeats = Repeats.LEFT_OUT
             except _AGAIN as error:
                 if isinstance(error, ProfileGone):
-                    self._memory.forget(error.keys)
+                    self._memory.people.forget(error.keys)
+                if isinstance(error, RowsChanged | psycopg.errors.DeadlockDetected):
+                    self._memory.renewals.mistrust()
                 if attempt == RETRIES - 1:
                     raise
             else:
-                self._memory.keep(done.met)
+                self._memory.keep(done)
                 crash_point(_AFTER[repeats is Repeats.LEFT_OUT])
                 return done.stored
         raise AssertionError("unreachable")

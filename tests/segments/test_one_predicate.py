@@ -20,6 +20,7 @@ PREDICATES = {"HOLDS_SQL", "HOLDS_OF_ACTIVE_VERSION_SQL", "holds"}
 OTHERS = {
     ("segments/changes.py", "_READ"): "reads the rows that it decides about, markers among them",
     ("segments/changes.py", "_WRITE"): "writes",
+    ("segments/renewals.py", "_RENEW"): "writes what it knows to be so still",
     ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
     ("segments/counts.py", "MOVES_SQL"): "counts what time has ended and nobody has published",
