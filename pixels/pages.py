@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from pixels.personal import holds_email, holds_international_phone
+from audience.personal import names_a_person
 
 LONGEST_PATH = 1024
 REMEMBERED_PAGES = 4_096
@@ -44,8 +44,7 @@ def _page(origin: str | None, referer: str | None, told_path: str) -> Page:
         host = read_address(origin).host or host
     path = told_path.partition("?")[0].partition("#")[0] if told_path else page.path
     # A path that names a person is not kept.
-    is_personal = ("@" in path or "%" in path or "+" in path) and _names_a_person(path)
-    return Page(host, "" if is_personal else path[:LONGEST_PATH])
+    return Page(host, "" if names_a_person(path) else path[:LONGEST_PATH])
 
 
 def read_address(address: str) -> Page:
@@ -54,7 +53,3 @@ def read_address(address: str) -> Page:
     if match is None:
         return NO_PAGE
     return Page(match[1].lower().rstrip("."), match[2] or "/")
-
-
-def _names_a_person(path: str) -> bool:
-    return holds_email(path) or holds_international_phone(path)
