@@ -14,8 +14,9 @@ def text_of(value: object, longest: int = LONGEST_TEXT) -> str:
     """Return a value as one line of text, cut; empty where it is no text or cannot be kept."""
     if not isinstance(value, str):
         return ""
-    text = " ".join(value[: 4 * longest].split())[:longest].rstrip()
-    return "" if _UNFIT.search(text) or names_a_person(text) else text
+    text = " ".join(value[: 4 * longest].split())
+    # Before it is cut: half an address would be none.
+    return "" if _UNFIT.search(text) or names_a_person(text) else text[:longest].rstrip()
 
 
 def word_of(value: object) -> str:
