@@ -9,8 +9,7 @@
 6. nothing: `direct`.
 
 Tags without a source's name take name and medium from what comes next in this list, tags without a medium that of a
-click. Of a referrer host and path are
-kept, of a click its id.
+click. Of a referrer host and path are kept, of a click its id.
 """
 
 import re
