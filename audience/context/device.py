@@ -80,11 +80,15 @@ def expressions() -> Parser:
     return Parser(Resolver(load_lazy_builtins()))
 
 
-@lru_cache(REMEMBERED_AGENTS)
 def device_of(agent: str) -> Device:
     """Return what an agent says, all but `type` unknown where it is none; it is read up to `LONGEST_AGENT`."""
+    return _device(agent[:LONGEST_AGENT])
+
+
+@lru_cache(REMEMBERED_AGENTS)
+def _device(agent: str) -> Device:
     # The expressions know ASCII alone, and Rust takes no half of a surrogate pair.
-    agent = agent[:LONGEST_AGENT].encode("ascii", "replace").decode()
+    agent = agent.encode("ascii", "replace").decode()
     found = expressions().parse(agent)
     browser, system, device = found.user_agent, found.os, found.device
     has_brand = device is not None and not _NO_BRAND.match(device.brand or "")

@@ -13,6 +13,7 @@ from audience.context.texts import text_of
 from audience.personal import names_a_person
 
 LONGEST_PATH = 1024
+LONGEST_URL = 2048
 LONGEST_QUERY = 4096
 MOST_PARAMETERS = 100
 
@@ -67,8 +68,9 @@ def page_fields(address: str, query_keys: Collection[str] = ()) -> dict[str, str
         if name in query_keys and name not in query and (text := text_of(value)):
             query[name] = text
     scheme = address.partition(":")[0].lower()
-    url = f"{scheme}://{host}{path}" + (f"?{urlencode(query)}" if query else "")
-    fields: dict[str, str | dict[str, str]] = {"url": url, "host": host}
+    url = f"{scheme}://{host}{path}"
+    whole = f"{url}?{urlencode(query)}" if query else url
+    fields: dict[str, str | dict[str, str]] = {"url": whole if len(whole) <= LONGEST_URL else url, "host": host}
     if path:
         fields["path"] = path
     return fields | ({"query": query} if query else {})
