@@ -198,6 +198,8 @@ MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.
 
 # Files in MaxMind's format that tell the place of an address, such as a city and a network one; unset: no places.
 MUSTER_PLACE_DATABASE = [Path(path).absolute() for path in env.list("MUSTER_PLACE_DATABASE", default=[])]
+# A weather service in the form of Open-Meteo, such as https://api.open-meteo.com/v1/forecast; unset: no weather.
+MUSTER_WEATHER_URL = environment.service_url(env.str("MUSTER_WEATHER_URL", default=""), "MUSTER_WEATHER_URL")
 
 # --- Logins and cookies ---------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 What comes out is small, fit for JSON in PostgreSQL, and has the names that rules ask by: `{"device": {"type": …},
 "page": {"url": …}, "language": …}`. Everything that is not known, not kept or not in its form is left out; nothing
-that anybody sends raises. Weather is no part of it: it is looked up where the place is (`audience.weather`).
+that anybody sends raises. Weather is no part of it: it is looked up where the place is (`audience.context.weather`).
 """
 
 import re
