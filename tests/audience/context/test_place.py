@@ -57,6 +57,11 @@ def test_without_a_file_nobody_is_anywhere():
     assert Places([]).find("203.0.113.7") == NOWHERE
 
 
+def test_a_flat_file_of_countries(tmp_path):
+    path = write(tmp_path / "countries.mmdb", {"203.0.113.0/24": {"country_code": "nl"}})
+    assert Places([path]).find("203.0.113.7") == Place("NL")
+
+
 @pytest.mark.spec("P21")
 def test_a_file_that_is_missing_is_logged_without_the_address(tmp_path, capsys, caplog):
     assert Places([tmp_path / "none.mmdb"]).find("203.0.113.7") == NOWHERE
