@@ -59,7 +59,13 @@ class Keeping(NamedTuple):
     is_own: Callable[[str], bool] = lambda host: False
 
 
-def context_of(told: object, seen: Seen = Seen(), keeping: Keeping = Keeping(), *, places: Places) -> Context:  # noqa: B008 -- frozen
+NOTHING_SEEN = Seen()
+NOTHING_LISTED = Keeping()
+
+
+def context_of(
+    told: object, seen: Seen = NOTHING_SEEN, keeping: Keeping = NOTHING_LISTED, *, places: Places
+) -> Context:
     """Return the context by a `context` object in the Segment form and by the request; the first counts before it."""
     said: Told = told if isinstance(told, dict) else {}
     context: Context = {**_place(said, seen, places), **_device(said, seen)}
