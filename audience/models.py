@@ -246,6 +246,17 @@ class Identifier(TenantModel):
         return f"{self.kind}:{self.value}"
 
 
+class Merge(TenantModel):
+    """A profile has gone into another one: who wrote down its id finds here where it went."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    into = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.id} into {self.into_id}"
+
+
 class Event(TenantModel):
     """A fact about a profile. It never changes; a merge moves it (`audience.merging`).
 

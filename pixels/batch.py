@@ -174,9 +174,9 @@ def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Tal
             asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
     # Sent together: PostgreSQL reads the rows when it has the locks.
-    locked, rows = yield [lock(people), read(asked)]
-    check_locked(people, locked)
-    met |= yield from see(people, now)
+    *locked, rows = yield [*lock(people), read(asked)]
+    met |= check_locked(people, *locked)
+    met |= yield from see(people | met, now)
     outcome = fold(rows, asked, day_of)
     yield [write(outcome)]
     for entry, decision in zip(owners, outcome.decisions, strict=True):
