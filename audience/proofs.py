@@ -43,6 +43,11 @@ def make_secret(advertiser: Advertiser) -> str:
     return secret
 
 
+def open_secret(advertiser_id: int, sealed: str) -> str:
+    """Return a secret of an advertiser from its sealed form. Raises `Unreadable`."""
+    return unseal(_place(advertiser_id), sealed)
+
+
 def live_secrets() -> dict[int, list[str]]:
     """Return the live secrets by advertiser id, for a door that keeps them in memory."""
     found: dict[int, list[str]] = {}

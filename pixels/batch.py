@@ -1,8 +1,8 @@
-"""One batch of fires in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
+"""One batch of facts in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
@@ -12,7 +12,9 @@ from audience.columns import bigints, instants, integers, texts, uuids
 from audience.identity import Key, Known, Memory, check_locked, locate, lock, make, see
 from audience.instants import HOUR, Instant
 from audience.talk import Talk, reads, writes
-from pixels.facts import Fire
+from pixels.facts import Fact, Fire
+from pixels.messages.arrivals import Arrival, Kept
+from pixels.messages.batch import keep, kept_of
 from pixels.reasons import SUPPRESSING, Outcome, Reason
 from segments.changes import Asked, DayOf, fold, read, write
 
@@ -44,25 +46,44 @@ class Repeats(Enum):
     LEFT_OUT = auto()
 
 
-class Done(NamedTuple):
-    """What a batch did: how each fire ended, and the people to keep in memory once it is committed."""
+Ended = Stored | Kept
 
-    stored: list[Stored]
+
+class Done(NamedTuple):
+    """What a batch did: how each fact ended, and the people to keep in memory once it is committed."""
+
+    stored: list[Ended]
     met: dict[Key, Known]
 
 
-def store(fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats = Repeats.UNCHECKED) -> Talk[Done]:
-    """Store a batch in one transaction.
+def store(facts: Sequence[Fact], day_of: DayOf, memory: Memory, repeats: Repeats = Repeats.UNCHECKED) -> Talk[Done]:
+    """Store a batch in one transaction: its fires, then its messages.
 
     Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
+    fires = [fact for fact in facts if isinstance(fact, Fire)]
+    stored, met = yield from store_fires(fires, day_of, memory, repeats)
+    if len(fires) == len(facts):
+        return Done([*stored], met)
+    kept = yield from keep([fact for fact in facts if isinstance(fact, Arrival)])
+    of_fires: Iterator[Ended] = iter(stored)
+    of_messages: Iterator[Ended] = iter(kept)
+    return Done([next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts], met)
+
+
+def store_fires(
+    fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats
+) -> Talk[tuple[list[Stored], dict[Key, Known]]]:
+    """Store the fires of a batch; return how each ended, and whom the memory did not know."""
     entries = [entry_of(fire) for fire in fires]
+    if not entries:
+        return entries, {}
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
     met = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
-    return Done(entries, met)
+    return entries, met
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -225,6 +246,14 @@ def put_fires(entries: Sequence[Stored], *, counts_repeats: bool = False) -> Tal
     others = [entry.fire for entry in new if entry.fire.pixel_id is None]
     ids = uuids([fire.id for fire in others]), instants([fire.received_at for fire in others])
     yield [_PUT_FIRES(*_fire_columns(placed), *ids, *_count_columns(counted))]
+
+
+def pending(fact: Fact) -> Ended:
+    """Return a fact that waits in the spool."""
+    if isinstance(fact, Arrival):
+        kept = kept_of(fact)
+        return kept if kept.error is not None else Kept(fact, Outcome.PENDING)
+    return Stored(fact, Outcome.PENDING, None, fact.notes)
 
 
 def put_count(entry: Stored) -> Talk[None]:

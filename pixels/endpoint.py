@@ -110,7 +110,7 @@ class Endpoint:
         header = headers.get(REPLAY_HEADER)
         told = None if header is None else self._told_time(request, header, received_at)
         at = received_at if told is None else told
-        host_owner = _owner_of_host(request, picture) if picture.first_party_hosts else None
+        host_owner = owner_of_host(request, picture) if picture.first_party_hosts else None
         reading = self._read(request, picture, host_owner, at)
         browser = None
         if reading.owner is not None:
@@ -177,7 +177,7 @@ def _asks_for_script(query: str) -> bool:
     return parsing.read(query)[0].get("t") == "1"
 
 
-def _owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
+def owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
     """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
     host = request.headers.get("host") or ""
     return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))

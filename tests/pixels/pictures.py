@@ -33,6 +33,7 @@ def known_segment(number: int, code: str) -> KnownSegment:
         value_to=None,
         refire="restart",
         re_add="replace",
+        is_readable_on_page=False,
     )
 
 
