@@ -189,3 +189,17 @@ def test_settings_tell_a_browsers_library_the_host(teller):
     assert (ours["apiKey"], ours["apiHost"].endswith("/v1")) == (teller.public, True)
     assert reply.header("access-control-allow-origin") == "*"
     assert error(teller.door.get("/v1/projects/mw_0000000000000000/settings")) == (401, "unknown_write_key")
+
+
+@pytest.mark.spec("L")
+def test_calls_a_minute_are_limited_by_address_and_by_server_key(restarted):
+    limits = {"MUSTER_CALLS_PER_ADDRESS": 3, "MUSTER_CALLS_PER_SERVER_KEY": 5}
+    teller = Teller(restarted(**limits))
+    said = {"anonymousId": "x1", "event": "viewed"}
+    for key, most in ((teller.public, 3), (teller.server, 5)):
+        assert [teller.tell("track", key, **said).status for _ in range(most)] == [200] * most
+        refused = teller.tell("track", key, headers={"origin": ORIGIN}, **said)
+        assert error(refused) == (429, "rate_limited")
+        assert refused.header("retry-after") == "60"
+        assert refused.header("access-control-allow-origin") == ORIGIN
+    assert teller.counts() == {"applied": 8}

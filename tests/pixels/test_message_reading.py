@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.instants import moment
+from pixels import records
 from pixels.messages import bodies
+from pixels.messages.arrivals import Arrival
 from pixels.messages.bodies import BODY_BYTES, DEPTH, EVENT_BYTES, EVENTS, LONGEST_NAME, LONGEST_TEXT, PROPERTIES
 from pixels.messages.errors import MessageError, Refused
 from pixels.messages.reading import LONGEST_MESSAGE_ID, read_request
-from tests.pixels.messages import NOW, error_of, read, read_one, sender, utc
+from pixels.records import line_of
+from tests.pixels.messages import ADVERTISER, COOKIE, NOW, error_of, read, read_one, sender, utc
 
 GOOD = {"type": "track", "event": "viewed", "anonymousId": "x1"}
 
@@ -262,6 +265,21 @@ def test_no_message_loses_a_good_one(strangers, place):
             assert "\0" not in stored
             stored.encode()  # no half of a surrogate pair
             assert all(math.isfinite(value) for value in numbers(json.loads(one.message.properties)))
+
+
+@pytest.mark.spec("R2")
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON | st.just("track")), min_size=1), st.booleans())
+def test_a_message_comes_back_from_a_spool_as_it_was(bodies_, is_server):
+    by = sender(is_server=is_server, browser=COOKIE if is_server else None)
+    arrivals = [
+        Arrival(one.id if one else b"\0" * 16, by.received_at, ADVERTISER, by.key.id, one, read_.error)
+        for read_ in read(
+            {"batch": [GOOD, {**GOOD, "type": "group", "groupId": "a", "userId": "u"}, *bodies_]}, None, by
+        )
+        for one in [read_.message]
+    ]
+    lines = b"".join(line_of(number, arrival) for number, arrival in enumerate(arrivals, 1))
+    assert records.read(lines) == records.Records(arrivals, [], 0)
 
 
 def numbers(value):
