@@ -99,7 +99,8 @@ def unite(intervals: Iterable[Interval], re_add: str, at: Instant) -> tuple[Inte
     steps = [Step("leave", row.expires_at, Cause.TIME) for row in overdue]
     sweeps = [row.sweep_at for row in rows if row.sweep_at is not None and row.expires_at > at]
     is_in = merged.expires_at > at and bool(sweeps)
-    steps += [Step("leave", at, Cause.MERGE)] * (len(sweeps) - is_in)
+    # Before what the same batch makes of the one who stays.
+    steps += [Step("leave", at - 1, Cause.MERGE)] * (len(sweeps) - is_in)
     return merged._replace(sweep_at=min(*sweeps, merged.expires_at) if is_in else None), _apart(steps)
 
 
@@ -109,7 +110,7 @@ def _apart(steps: Iterable[Step]) -> tuple[Step, ...]:
     for step in steps:
         at = step.at
         while at in apart:
-            at += 1
+            at -= 1
         apart[at] = step._replace(at=at)
     return tuple(apart.values())
 
