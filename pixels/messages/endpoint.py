@@ -213,7 +213,9 @@ class MessageEndpoint:
         text = request.path[len(_PROJECTS) : -len(_SETTINGS)]
         self._key(request, text)
         place = urlsplit(self._public_url)
-        ours = {"apiKey": text, "apiHost": f"{place.netloc}/v1", "protocol": place.scheme, "addBundledMetadata": True}
+        # A host of the advertiser's own is one that its library has asked.
+        host = request.headers.get("host") if self._host_owner(request) else place.netloc
+        ours = {"apiKey": text, "apiHost": f"{host}/v1", "protocol": place.scheme, "addBundledMetadata": True}
         body = {
             "integrations": {"Segment.io": ours},
             "plan": {"track": {"__default": {"enabled": True, "integrations": {}}}},

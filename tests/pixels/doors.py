@@ -134,9 +134,9 @@ def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def granian_door(*, is_ready: bool = True, **environment: str) -> Iterator[GranianDoor]:
+def granian_door(*, is_ready: bool = True, port: int = 0, **environment: str) -> Iterator[GranianDoor]:
     """Start the door as `manage.py up` does, on a port of its own and this test's database."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--http=1", "--no-ws"]
     command += ["--host=127.0.0.1", f"--port={port}", "--workers=1", "--log-level=warning", "config.door:app"]
     process = subprocess.Popen(

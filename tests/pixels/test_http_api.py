@@ -183,7 +183,10 @@ def test_preflight_of_calls(teller):
 
 
 @pytest.mark.spec("pixels.md 4.2")
-def test_settings_tell_a_browsers_library_the_host(teller):
+def test_settings_tell_a_browsers_library_the_host(door):
+    teller = Teller(door, first_party_hosts=["px.shop.example"])
+    own = teller.door.get(f"/v1/projects/{teller.public}/settings", host="px.shop.example")
+    assert body_of(own)["integrations"]["Segment.io"]["apiHost"] == "px.shop.example/v1"
     reply = teller.door.get(f"/v1/projects/{teller.public}/settings", origin="https://other.example")
     ours = body_of(reply)["integrations"]["Segment.io"]
     assert (ours["apiKey"], ours["apiHost"].endswith("/v1")) == (teller.public, True)
