@@ -59,23 +59,25 @@ def record_all(messages):
         return speak(cursor, record(messages))
 
 
+def names_of(advertiser):
+    """Return each profile's identifiers, by which people are compared."""
+    names = {}
+    for row in Identifier.all_advertisers.filter(advertiser=advertiser):
+        names.setdefault(row.profile_id, set()).add(f"{row.kind}:{row.value}")
+    return {profile: frozenset(values) for profile, values in names.items()}
+
+
 def people(advertiser):
     """Return the advertiser's people, each as the set of its identifiers."""
-    groups = {}
-    for row in Identifier.all_advertisers.filter(advertiser=advertiser):
-        groups.setdefault(row.profile_id, set()).add(f"{row.kind}:{row.value}")
-    return {frozenset(group) for group in groups.values()}
+    return set(names_of(advertiser).values())
 
 
 def events_by_person(advertiser):
     """Return each person's events as (name, minutes after noon)."""
-    names = {}
-    for row in Identifier.all_advertisers.filter(advertiser=advertiser):
-        names.setdefault(row.profile_id, set()).add(f"{row.kind}:{row.value}")
-    found = {}
+    names, found = names_of(advertiser), {}
     for event in Event.all_advertisers.filter(advertiser=advertiser):
         minutes = (event.occurred_at - NOON) // timedelta(minutes=1)
-        found.setdefault(frozenset(names[event.profile_id]), []).append((event.name, minutes, event.id))
+        found.setdefault(names[event.profile_id], []).append((event.name, minutes))
     return {person: sorted(events) for person, events in found.items()}
 
 

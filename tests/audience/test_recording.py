@@ -103,7 +103,7 @@ def test_a_browser_that_proves_a_customer_goes_into_them_with_all_it_has(shop):
     end = shop.send("browser:1", "customer_id:C1", at=3)
 
     assert names(shop) == {"browser:1 customer_id:C1 device:a:x"}
-    assert [minutes for _, minutes, _ in next(iter(events_by_person(shop.advertiser).values()))] == [1, 2, 3]
+    assert [minutes for _, minutes in next(iter(events_by_person(shop.advertiser).values()))] == [1, 2, 3]
     assert attributes_of(UUID(bytes=end.profile_id)) == {"plan": "gold", "city": "Ulm"}
     assert Profile.all_advertisers.get().first_seen_at == NOON + timedelta(minutes=1)
     merged = Merge.all_advertisers.get()
@@ -128,7 +128,7 @@ def test_shared_device_does_not_merge(shop):
 
     assert names(shop) == {"customer_id:C1", "browser:1 customer_id:C2"}
     found = {
-        tuple(sorted(who)): [at for _, at, _ in events] for who, events in events_by_person(shop.advertiser).items()
+        tuple(sorted(who)): [at for _, at in events] for who, events in events_by_person(shop.advertiser).items()
     }
     assert found == {("customer_id:C1",): [1, 2], ("browser:1", "customer_id:C2"): [3, 4]}
 
