@@ -394,3 +394,26 @@ class AttributeName(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Weather(models.Model):
+    """The weather of a cell of a tenth of a degree, as it was last observed; see `audience.context.weather`.
+
+    It belongs to no advertiser, and tells of nobody: a cell is about 11 km high, and a city's people are in one.
+    """
+
+    pk = models.CompositePrimaryKey("lat_tenths", "lon_tenths")
+    lat_tenths = models.SmallIntegerField()
+    lon_tenths = models.SmallIntegerField()
+    # To the hour: when somebody was last in the cell.
+    wanted_at = models.DateTimeField()
+    # One of `audience.context.weather.CONDITIONS`; empty where it is unknown.
+    condition = models.CharField(max_length=5, blank=True)
+    temperature = models.FloatField(null=True)  # °C
+    observed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "weather"
+
+    def __str__(self) -> str:
+        return f"{self.condition} at {self.lat_tenths / 10}, {self.lon_tenths / 10}"

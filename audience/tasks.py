@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from audience import partitions
+from audience.context import weather
 
 
 @shared_task(ignore_result=True)
@@ -13,3 +14,8 @@ def make_partitions() -> None:
 @shared_task(ignore_result=True)
 def drop_old_partitions() -> None:
     partitions.drop_old_partitions()
+
+
+@shared_task(ignore_result=True)
+def fetch_weather() -> None:
+    weather.fetch_for_installation()

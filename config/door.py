@@ -21,6 +21,7 @@ django.setup()
 from django.conf import settings  # noqa: E402 (after setup)
 
 from audience import metrics  # noqa: E402
+from audience.context import device  # noqa: E402
 from config.drain import CLOSING, Drain  # noqa: E402
 from config.leash import end_with_starter  # noqa: E402
 from config.proxies import client_address, is_trusted  # noqa: E402
@@ -147,6 +148,9 @@ def _is_ours(peer: str) -> bool:
 def _forwarded(peer: str, forwarded_for: str) -> str:
     return client_address(peer, forwarded_for, settings.MUSTER_TRUSTED_PROXIES)
 
+
+# The first fire need not wait until the expressions of user agents are compiled.
+device.expressions()
 
 # A batch makes many objects that live until its commit: the collector's default of a look after 700 of them, through
 # everything that the process has imported, took a tenth of the time.

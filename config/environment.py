@@ -28,6 +28,15 @@ def base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def service_url(text: str, name: str) -> str:
+    """Return the address of a service that we ask, or nothing; outside of this machine it must be https."""
+    parts = urlsplit(text.strip())
+    is_local = parts.scheme == "http" and _host(text) in LOCAL_HOSTS
+    if text and not (parts.hostname and (parts.scheme == "https" or is_local)):
+        raise ImproperlyConfigured(f"{name} is not an address like https://api.example.com/v1")  # it may hold a key
+    return text.strip()
+
+
 def named(items: Iterable[str], separator: str) -> list[tuple[str, str]]:
     """Return ["a:x", "b:y"] as [("a", "x"), ("b", "y")]."""
     pairs = []

@@ -199,6 +199,13 @@ MUSTER_DRAIN_SECONDS = env.int("MUSTER_DRAIN_SECONDS", default=10)
 # Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's.
 MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.cores() // 2))
 
+# --- The context of facts -------------------------------------------------------------------------
+
+# Files in MaxMind's format that tell the place of an address, such as a city and a network one; unset: no places.
+MUSTER_PLACE_DATABASE = [Path(path).absolute() for path in env.list("MUSTER_PLACE_DATABASE", default=[])]
+# A weather service in the form of Open-Meteo, such as https://api.open-meteo.com/v1/forecast; unset: no weather.
+MUSTER_WEATHER_URL = environment.service_url(env.str("MUSTER_WEATHER_URL", default=""), "MUSTER_WEATHER_URL")
+
 # --- Logins and cookies ---------------------------------------------------------------------------
 
 PASSWORD_HASHERS = [

@@ -1,29 +1,11 @@
 """On which page a fire was: host and path, cut at the door (pixels.md 2.4, 3.4). No query string is kept."""
 
-import re
 from functools import lru_cache
-from typing import NamedTuple
 
-from pixels.personal import holds_email, holds_international_phone
+from audience.context.page import NO_PAGE, Page, kept_path, read_address
 
-LONGEST_PATH = 1024
 REMEMBERED_PAGES = 4_096
 LONGEST_REMEMBERED = 512
-
-_ADDRESS = re.compile(
-    r"https?://(?:[^/?#@]*@)?([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?(/[^?#]*)?(?:[?#]|\Z)",
-    re.IGNORECASE,
-)
-
-
-class Page(NamedTuple):
-    """Where a tag stood. `host` is empty where the browser did not say, or not in a form that can be read."""
-
-    host: str
-    path: str
-
-
-NO_PAGE = Page("", "")
 
 
 def page_of(origin: str | None, referer: str | None, told_path: str) -> Page:
@@ -43,18 +25,4 @@ def _page(origin: str | None, referer: str | None, told_path: str) -> Page:
     if origin and origin != "null":
         host = read_address(origin).host or host
     path = told_path.partition("?")[0].partition("#")[0] if told_path else page.path
-    # A path that names a person is not kept.
-    is_personal = ("@" in path or "%" in path or "+" in path) and _names_a_person(path)
-    return Page(host, "" if is_personal else path[:LONGEST_PATH])
-
-
-def read_address(address: str) -> Page:
-    """Return host and path of an http(s) address, both empty for anything else."""
-    match = _ADDRESS.match(address)
-    if match is None:
-        return NO_PAGE
-    return Page(match[1].lower().rstrip("."), match[2] or "/")
-
-
-def _names_a_person(path: str) -> bool:
-    return holds_email(path) or holds_international_phone(path)
+    return Page(host, kept_path(path))

@@ -6,10 +6,9 @@ phone number. The patterns have no part that could match the same text in two wa
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote
 
-_EMAIL = re.compile(r"[\w.%+-]@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2}")
-_INTERNATIONAL = re.compile(r"(?<![\w+])\+[1-9](?:[ ()/.-]{0,2}[0-9]){7,14}(?![0-9])")
+from audience.personal import holds_email, holds_international_phone
+
 # 0170 1234567, 0044 20 7946 0958 (not 000123…, a padded number), 202-555-0123, (202) 555-0123
 _NATIONAL = re.compile(
     r"(?<![\w.:-])\(?0(?!00)(?:[ ()/-]{0,2}[0-9]){8,14}(?![\w:])"
@@ -25,13 +24,3 @@ def holds_personal_data(query: str, values: Mapping[str, str]) -> bool:
     if other and (holds_international_phone(other) or _NATIONAL.search(other)):
         return True
     return bool(page) and holds_international_phone(page or "")
-
-
-def holds_email(text: str) -> bool:
-    """Say whether there is an e-mail address in a text, percent-encoded or not."""
-    return _EMAIL.search(unquote(text)) is not None
-
-
-def holds_international_phone(text: str) -> bool:
-    """Say whether there is a phone number in its international form, with a plus sign."""
-    return _INTERNATIONAL.search(unquote(text)) is not None

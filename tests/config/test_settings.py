@@ -212,6 +212,8 @@ def test_local_cookies_work_over_plain_http(tmp_path):
         ("MUSTER_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("EXPORT_FOLDERS", "/srv/files"),
         ("MUSTER_COOKIE_KEYS", "secret"),
+        ("MUSTER_WEATHER_URL", "http://api.example.com/v1?apikey=secret"),
+        ("MUSTER_WEATHER_URL", "api.example.com"),
     ],
 )
 def test_a_wrong_value_is_refused_in_words(tmp_path, variable, value):

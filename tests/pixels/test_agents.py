@@ -17,7 +17,7 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
         (f"Mozilla/5.0 (Linux; Android 10; K) {WEBKIT} Chrome/142.0.0.0 Safari/537.36", "Chrome", "tablet"),
         (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} HeadlessChrome/142.0.0.0 Safari/537.36", "Chrome", "desktop"),
         (f"Mozilla/5.0 (Windows NT 10.0) {WEBKIT} Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0", "Edge", "desktop"),
-        (f"Mozilla/5.0 (Windows NT 10.0) {WEBKIT} Chrome/142.0.0.0 Safari/537.36 OPR/124.0", "Opera", "desktop"),
+        (f"Mozilla/5.0 (Windows NT 10.0) {WEBKIT} Chrome/142.0.0.0 Safari/537.36 OPR/124.0.0.0", "Opera", "desktop"),
         (
             "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
             "Version/26.0 Mobile/15E148 Safari/604.1",
@@ -31,8 +31,9 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
             "desktop",
         ),
         ("Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 Chrome/108.0.5359.211 Safari/537.36", "Chrome", "tv"),
-        ("Mozilla/5.0 (Linux; Android 13; CUBOT NOTE 40) AppleWebKit/537.36 Chrome/142 Mobile", "Chrome", "mobile"),
-        ("curl/8.5.0", "other", "other"),
+        (f"Mozilla/5.0 (Linux; Android 13; CUBOT NOTE 40) {WEBKIT} Chrome/142.0.0.0 Mobile", "Chrome", "mobile"),
+        ("curl/8.5.0", "curl", "other"),
+        ("A program of ours", "other", "other"),
         (None, "", ""),
         ("", "", ""),
     ],
@@ -60,6 +61,13 @@ def test_people(agent, browser, device):
 )
 def test_declared_crawlers(agent):
     assert agents.describe(agent).is_crawler
+
+
+def test_what_is_stored_fits_its_columns():
+    """A browser's name may be cut out of what anybody writes."""
+    agent = agents.describe("Mozilla/5.0 (X11) AppleWebKit/1 (KHTML, like Gecko) " + "Word" * 100 + "/1.0 Safari/1")
+    assert len(agent.browser) <= 40
+    assert len(agent.device) <= 10
 
 
 @pytest.mark.parametrize(
