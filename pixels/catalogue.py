@@ -108,6 +108,7 @@ class KnownAdvertiser:
     is_cookie_check_on: bool
     direct_pixel: KnownPixel
     segments: dict[str, KnownSegment] = field(repr=False)
+    hosts: Hosts = field(default_factory=lambda: Hosts(()), repr=False)  # where its pages are
     # Whose pages may read what is a browser's own, and the secrets with which its server proves its users.
     page_origins: frozenset[str] = frozenset()
     identity_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -293,6 +294,7 @@ def _advertiser(
         is_cookie_check_on=row[3],
         direct_pixel=direct,
         segments=segments,
+        hosts=Hosts(row[4]),
         page_origins=frozenset(row[6]),
         identity_secrets=secrets,
     )

@@ -10,6 +10,7 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 
 from audience import metrics
+from audience.context.place import places_of_installation
 from pixels import answers
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue
@@ -46,7 +47,11 @@ class Intake:
             self.catalogue, cookies, limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
         )
         self.messages = MessageEndpoint(
-            self.catalogue, cookies, call_limits_of_installation(), public_url=settings.MUSTER_PIXEL_URL
+            self.catalogue,
+            cookies,
+            call_limits_of_installation(),
+            places_of_installation(),
+            public_url=settings.MUSTER_PIXEL_URL,
         )
         self.reader = Reader(conninfo)
         self.committer = Committer(

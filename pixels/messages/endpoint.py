@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from audience.context.place import Places
+from audience.context.reading import Keeping
 from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
@@ -23,6 +25,7 @@ from pixels.messages.errors import Refused, RequestError
 from pixels.messages.ownsegments import OwnSegments, Shown, written
 from pixels.messages.reading import Read, read_request
 from pixels.messages.sender import KnownWriteKey, Sender
+from pixels.messages.surroundings import seen_of
 from pixels.reasons import Outcome
 from pixels.steps import Request
 
@@ -77,10 +80,13 @@ class Asked:
 class MessageEndpoint:
     """Turn requests under `/v1/` into messages."""
 
-    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: CallLimits, *, public_url: str) -> None:
+    def __init__(
+        self, catalogue: Catalogue, cookies: Cookies, limits: CallLimits, places: Places, *, public_url: str
+    ) -> None:
         """`public_url` is the door's address as clients know it."""
         self._catalogue = catalogue
         self._cookies = cookies
+        self._places = places
         self._public_url = public_url
         self._addresses = Rate(limits.per_address)
         self._server_keys = Rate(limits.per_server_key)
@@ -137,7 +143,15 @@ class MessageEndpoint:
                 raise Refused(RequestError.RATE_LIMITED)
             at = now()
             sending = self._sending(request, content, key, owner, at)
-            sender = Sender(key, at, sending.key if sending else None, owner.identity_secrets)
+            sender = Sender(
+                key,
+                at,
+                sending.key if sending else None,
+                owner.identity_secrets,
+                seen_of(request, is_server=key.is_server),
+                Keeping(is_own=owner.hosts.allow),
+                self._places,
+            )
             reads = read_request(content, kind, sender, size=len(unpacked))
         except Refused as refused:
             return replies.refusal(refused.error, headers)

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from audience.context.reading import context_of
 from audience.ids import uuid7_bytes
 from audience.instants import unix_milliseconds
 from audience.messages import Kind, Message
@@ -20,7 +21,7 @@ from pixels.messages.bodies import (
 )
 from pixels.messages.errors import Bad, MessageError, Refused, RequestError
 from pixels.messages.sender import Sender
-from pixels.messages.surroundings import context_of, cut_addresses
+from pixels.messages.surroundings import cut_addresses
 from pixels.messages.times import occurred_at
 
 LONGEST_MESSAGE_ID = 100
@@ -104,7 +105,7 @@ def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envel
         proven=who.proven,
         event=event,
         properties=dump(properties),
-        context=dump(context_of(context, is_server=sender.key.is_server)),
+        context=dump(context_of(context, sender.seen, sender.keeping, places=sender.places)),
         traits=dump(who.traits),
         account=who.account,
         previous=who.previous,

@@ -1,10 +1,14 @@
-"""Who sends a request of the HTTP API: its write key, its browser, and the time."""
+"""Who sends a request of the HTTP API: its write key, its browser, what it shows, and the time."""
 
 from dataclasses import dataclass, field
 
+from audience.context.place import Places
+from audience.context.reading import NOTHING_LISTED, NOTHING_SEEN, Keeping, Seen
 from audience.identity import Key
 from audience.instants import Instant
 from pixels.messages.times import DAY, PUBLIC_KEY_DAYS
+
+_NO_PLACES = Places(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,9 @@ class Sender:
     received_at: Instant
     browser: Key | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)  # those with which the advertiser proves its users
+    seen: Seen = field(default=NOTHING_SEEN, repr=False)
+    keeping: Keeping = NOTHING_LISTED
+    places: Places = field(default=_NO_PLACES, repr=False)
     retention: int = 395 * DAY  # how long the advertiser's events are kept
 
     @property

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from audience.models import Event
 from audience.proofs import hash_of
+from audience.tenancy import acting_for
 from audience.writekeys import revoke_write_key
 from pixels.messages.bodies import BODY_BYTES
 from pixels.messages.endpoint import CALLS
@@ -206,3 +208,19 @@ def test_calls_a_minute_are_limited_by_address_and_by_server_key(restarted):
         assert refused.header("retry-after") == "60"
         assert refused.header("access-control-allow-origin") == ORIGIN
     assert teller.counts() == {"applied": 8}
+
+
+@pytest.mark.spec("pixels.md 4.2")
+def test_a_request_shows_its_browser_and_never_its_server(teller):
+    shown = {
+        "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        "referer": "https://shop.example/cart?mail=jo@example.com",
+        "accept_language": "de-AT,de;q=0.9",
+    }
+    teller.tell("track", headers={"origin": ORIGIN, **shown}, anonymousId="x1", event="seen")
+    teller.tell("track", teller.server, headers=shown, userId="C-1", event="told")
+    with acting_for(teller.advertiser.pk):
+        seen, told = (Event.objects.get(name=name).context for name in ("seen", "told"))
+    assert (seen["browser"]["name"], seen["device"]["type"]) == ("Firefox", "desktop")
+    assert (seen["page"]["url"], seen["language"], seen["channel"]) == ("https://shop.example/cart", "de-AT", "web")
+    assert told == {"channel": "server"}

@@ -219,6 +219,8 @@ def test_context_is_cut_like_a_referer():
     message = read_one(anonymousId="x1", context={"page": page, "ip": "203.0.113.7", "locale": "de-AT"})
     assert json.loads(message.context) == {
         "page": {"url": "https://shop.example/cart", "host": "shop.example", "path": "/cart", "title": "Cart"},
+        "landing": {"url": "https://shop.example/cart", "path": "/cart"},
+        "source": {"medium": "direct", "name": "direct"},
         "language": "de-AT",
         "channel": "web",
     }
