@@ -24,6 +24,8 @@ LONGEST_ID = 300
 CLIENT_MADE = "a:"
 CONTACTS = ("email", "phone")
 
+Keys = tuple[Key, ...]
+
 
 class Said(NamedTuple):
     """What a message says of identity, as texts; empty where it says nothing."""
@@ -39,12 +41,12 @@ class Said(NamedTuple):
 class Identities(NamedTuple):
     """The fields of `audience.messages.Message` that follow from it."""
 
-    own: Key | None
-    linked: tuple[Key, ...] = ()
-    proven: tuple[Key, ...] = ()
-    traits: dict[str, Any] = {}
-    account: str = ""
-    previous: Key | None = None
+    own: Key
+    linked: Keys
+    proven: Keys
+    traits: dict[str, Any]
+    account: str
+    previous: Key | None
 
 
 def read(message: dict[str, Any], context: dict[str, Any]) -> Said:
@@ -67,38 +69,38 @@ def decide(kind: Kind, said: Said, traits: dict[str, Any], sender: Sender) -> Id
     is_user_proven = is_server or _has_proof("user", said.user, said.user_hash, sender)
     is_group_proven = is_server or _has_proof("group", said.group, said.group_hash, sender)
 
-    device = _key(advertiser_id, "device", CLIENT_MADE + said.anonymous) if said.anonymous else None
-    own = sender.browser or device
-    linked: tuple[Key, ...] = (device,) if device is not None and device != own else ()
     user = _key(advertiser_id, "customer_id", said.user) if said.user else None
-    proven: tuple[Key, ...] = (user,) if user is not None and is_user_proven else ()
     contacts = _contacts(advertiser_id, traits) if kind == "identify" else ()
-    if is_server:
-        proven += contacts
-    elif proven:
-        linked += contacts
-    if own is None and not proven:
-        raise Bad(MessageError.UNPROVEN_USER if said.user else MessageError.NO_ID)
-
-    claims: dict[str, Any] = {}
-    if user is not None and not is_user_proven:
-        claims["claimed_customer_id"] = user.value
-    account, previous = "", None
+    own, linked, proven = _people(said, user, contacts, sender, is_user_proven=is_user_proven)
+    claims = {} if user is None or is_user_proven else {"claimed_customer_id": user.value}
     if kind == "group":
         if not said.group:
             raise Bad(MessageError.NO_ID)
         if is_group_proven:
             # The traits are the account's own: a claim of the profile has no place among them.
-            account, claims = said.group, traits
-        else:
-            claims["claimed_account_id"] = said.group
-    elif kind == "alias":
-        previous = _previous(said, advertiser_id)
-        if user is None or previous is None:
-            raise Bad(MessageError.NO_ID)
-    else:
-        claims = {**traits, **claims}
-    return Identities(own or proven[0], linked, proven, claims, account, previous)
+            return Identities(own, linked, proven, traits, said.group, None)
+        return Identities(own, linked, proven, {**claims, "claimed_account_id": said.group}, "", None)
+    previous = _previous(said, advertiser_id) if kind == "alias" else None
+    if kind == "alias" and (user is None or previous is None):
+        raise Bad(MessageError.NO_ID)
+    return Identities(own, linked, proven, {**traits, **claims}, "", previous)
+
+
+def _people(
+    said: Said, user: Key | None, contacts: Keys, sender: Sender, *, is_user_proven: bool
+) -> tuple[Key, Keys, Keys]:
+    """Return the sender's own identifier, those that are linked where they are free, and those that are proven."""
+    device = _key(sender.key.advertiser_id, "device", CLIENT_MADE + said.anonymous) if said.anonymous else None
+    own = sender.browser or device
+    linked: Keys = (device,) if device is not None and device != own else ()
+    proven: Keys = (user,) if user is not None and is_user_proven else ()
+    if sender.key.is_server:
+        proven += contacts
+    elif proven:
+        linked += contacts
+    if own is None and not proven:
+        raise Bad(MessageError.UNPROVEN_USER if said.user else MessageError.NO_ID)
+    return own or proven[0], linked, proven
 
 
 def _has_proof(what: What, name: str, sent_hash: str, sender: Sender) -> bool:
@@ -110,7 +112,7 @@ def _has_proof(what: What, name: str, sent_hash: str, sender: Sender) -> bool:
     return True
 
 
-def _contacts(advertiser_id: int, traits: dict[str, Any]) -> tuple[Key, ...]:
+def _contacts(advertiser_id: int, traits: dict[str, Any]) -> Keys:
     """Return the identifiers that stand in traits; what can be none stays an attribute."""
     found = []
     for kind in CONTACTS:

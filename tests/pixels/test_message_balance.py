@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
 
 from audience.ids import uuid7_bytes
 from audience.instants import now
+from audience.models import Event
 from audience.tenancy import acting_for
 from pixels.balance import HTTP_API, balance, pending_in
 from pixels.batch import Repeats
@@ -123,3 +125,15 @@ def test_a_message_that_meets_no_database_is_pending_and_done_later(teller, sett
     assert [(advertiser, source) for advertiser, source, _ in waiting] == [(teller.advertiser.pk, HTTP_API)]
     until(lambda: teller.counts() == {"applied": 2})
     until(lambda: body_of(teller.tell("track", **said))["duplicate"] == 1)
+
+
+@pytest.mark.spec("R5")
+def test_one_message_a_hundred_times_is_one(teller):
+    said = {"event": "viewed", "anonymousId": "x1", "messageId": "m-1"}
+    with ThreadPoolExecutor(20) as senders:
+        statuses = [reply.status for reply in senders.map(lambda _: teller.tell("track", **said), range(100))]
+    assert statuses == [200] * 100
+    found = line()
+    assert (found.applied, found.duplicate, found.rejected) == (1, 99, {})
+    with acting_for(teller.advertiser.pk):
+        assert Event.objects.count() == 1

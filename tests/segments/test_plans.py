@@ -12,6 +12,7 @@ from audience.instants import instant
 from audience.tenancy import acting_for
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
+from pixels.messages import ownsegments
 from segments import changes, counts, sweeper
 from segments.membership import holds
 from segments.models import Membership
@@ -112,6 +113,13 @@ def test_members_are_read_in_the_order_of_their_key(segment):
         rows = Membership.objects.filter(holds(NOON), segment=segment, version=1).order_by("profile_id")[:100]
         statement, parameters = rows.query.sql_with_params()
     assert ("segments_membership", None) not in scans(statement, parameters)
+
+
+def test_a_page_reads_the_memberships_of_one_profile_by_key(segment):
+    asked = {"identifier": SOMEBODY.hex(), "codes": [], "at": NOON + timedelta(minutes=1)}
+    found = scans(ownsegments._HELD, asked)
+    assert ("audience_identifier", "audience_identifier_pkey") in found
+    assert ("segments_membership", "segments_membership_pkey") in found
 
 
 def test_a_refire_is_a_hot_update(segment):
