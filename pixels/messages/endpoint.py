@@ -77,6 +77,17 @@ class Asked:
     headers: list[Header]
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request whose key is known. `is_listed`: it comes from a page of the advertiser's own list."""
+
+    request: Request
+    key: KnownWriteKey
+    owner: KnownAdvertiser
+    is_listed: bool
+    at: Instant
+
+
 class MessageEndpoint:
     """Turn requests under `/v1/` into messages."""
 
@@ -133,62 +144,57 @@ class MessageEndpoint:
         try:
             unpacked = bodies.unpack(body)
             content = bodies.read(unpacked)
-            key = self._key(request, read_key(request.headers.get("authorization"), content.get("writeKey")))
-            owner = self._owner(key)
-            is_listed = self._is_listed(origin, owner)
-            headers = cors.headers_of(origin, is_listed=is_listed)
-            if origin and key.are_origins_enforced and not is_listed:
+            call = self._call(request, read_key(request.headers.get("authorization"), content.get("writeKey")))
+            headers = cors.headers_of(origin, is_listed=call.is_listed)
+            if origin and call.key.are_origins_enforced and not call.is_listed:
                 return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
-            if not self._is_within_rate(request, key):
+            if not self._is_within_rate(call):
                 raise Refused(RequestError.RATE_LIMITED)
-            at = now()
-            sending = self._sending(request, content, key, owner, at)
-            sender = Sender(
-                key,
-                at,
-                sending.key if sending else None,
-                owner.identity_secrets,
-                seen_of(request, is_server=key.is_server),
-                Keeping(is_own=owner.hosts.allow),
-                self._places,
-            )
-            reads = read_request(content, kind, sender, size=len(unpacked))
+            sending = self._sending(call, content)
+            reads = read_request(content, kind, self._sender(call, sending), size=len(unpacked))
         except Refused as refused:
             return replies.refusal(refused.error, headers)
-        return self._posted(request, reads, sender, sending, headers, is_listed=is_listed)
+        return self._posted(call, reads, sending, headers)
 
-    def _posted(
-        self,
-        request: Request,
-        reads: Sequence[Read],
-        sender: Sender,
-        sending: Sending | None,
-        headers: list[Header],
-        *,
-        is_listed: bool,
-    ) -> Posted:
-        at, key = sender.received_at, sender.key
-        if sending is not None and sending.set_cookie is not None:
-            headers = [*headers, ("set-cookie", sending.set_cookie)]
+    def _posted(self, call: _Call, reads: Sequence[Read], sending: Sending | None, headers: list[Header]) -> Posted:
+        at, key = call.at, call.key
         arrivals = [
             Arrival(uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, one.message, one.error)
             for one in reads
         ]
-        shows_segments = "segments=1" in request.query.split("&")
-        may_read = shows_segments and is_listed and sending is not None and self._readers.allows(sending.random)
-        own = OwnSegments(sending.key) if may_read and sending is not None else None
-        return Posted(reads, arrivals, headers, sending.new_id if sending else None, shows_segments, own)
+        shows_segments = "segments=1" in call.request.query.split("&")
+        if sending is None:
+            return Posted(reads, arrivals, headers, None, shows_segments, None)
+        if sending.set_cookie is not None:
+            headers = [*headers, ("set-cookie", sending.set_cookie)]
+        may_read = shows_segments and call.is_listed and self._readers.allows(sending.random)
+        own = OwnSegments(sending.key) if may_read else None
+        return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
-    def _sending(
-        self, request: Request, content: bodies.Object, key: KnownWriteKey, owner: KnownAdvertiser, at: Instant
-    ) -> Sending | None:
+    def _sending(self, call: _Call, content: bodies.Object) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
         # 1.4 belongs here: the opt-out cookie and consent, from context, query and headers.
-        is_first_party = self._host_owner(request) is not None
-        found = known_browser(self._cookies, request, owner, told_id(content), at, is_first_party=is_first_party)
-        if found is None and not key.is_server and request.headers.get("origin") and names_nobody(content):
-            return new_browser(self._cookies, request, owner, at, is_first_party=is_first_party)
+        found = self._browser(call, told_id(content))
+        is_page = not call.key.is_server and call.request.headers.get("origin") is not None
+        if found is None and is_page and names_nobody(content):
+            is_first_party = self._host_owner(call.request) is not None
+            return new_browser(self._cookies, call.request, call.owner, call.at, is_first_party=is_first_party)
         return found
+
+    def _browser(self, call: _Call, told: str | None) -> Sending | None:
+        is_first_party = self._host_owner(call.request) is not None
+        return known_browser(self._cookies, call.request, call.owner, told, call.at, is_first_party=is_first_party)
+
+    def _sender(self, call: _Call, sending: Sending | None) -> Sender:
+        return Sender(
+            call.key,
+            call.at,
+            sending.key if sending else None,
+            call.owner.identity_secrets,
+            seen_of(call.request, is_server=call.key.is_server),
+            Keeping(is_own=call.owner.hosts.allow),
+            self._places,
+        )
 
     def _shown(self, posted: Posted, kept: Sequence[Kept], segments: Sequence[Shown]) -> dict[str, Any]:
         """Return what `?segments=1` adds: nothing of segments while a message waits in the spool."""
@@ -206,21 +212,19 @@ class MessageEndpoint:
 
     def _ask(self, request: Request) -> Answer | Asked:
         values = dict(parse_qsl(request.query[:_LONGEST_QUERY]))
-        key = self._key(request, read_key(None, values.get("key")))
-        if key.is_server:
+        call, origin = self._call(request, read_key(None, values.get("key"))), request.headers.get("origin")
+        if call.key.is_server:
             raise Refused(RequestError.UNKNOWN_WRITE_KEY)
-        owner, origin = self._owner(key), request.headers.get("origin")
-        if origin is None or not self._is_listed(origin, owner):
+        if origin is None or not call.is_listed:
             raise Refused(RequestError.ORIGIN_NOT_ALLOWED)
-        at, headers = now(), cors.listed(origin)
-        is_first_party = self._host_owner(request) is not None
-        found = known_browser(self._cookies, request, owner, None, at, is_first_party=is_first_party)
+        headers = cors.listed(origin)
+        found = self._browser(call, None)
         if found is None:
-            return _segments_answer(at, [], headers)
+            return _segments_answer(call.at, [], headers)
         if not self._readers.allows(found.random):
             return replies.refusal(RequestError.RATE_LIMITED, headers)
         codes = frozenset(code.lower() for code in values.get("codes", "").split(",") if code)
-        return Asked(OwnSegments(found.key, codes), at, headers)
+        return Asked(OwnSegments(found.key, codes), call.at, headers)
 
     def _settings(self, request: Request) -> Answer:
         """Tell a browser's library whither it sends; it asks before its first message."""
@@ -263,8 +267,10 @@ class MessageEndpoint:
             raise Refused(RequestError.UNKNOWN_WRITE_KEY)
         return known
 
-    def _owner(self, key: KnownWriteKey) -> KnownAdvertiser:
-        return self._catalogue.picture.advertisers[key.advertiser_id]
+    def _call(self, request: Request, text: str) -> _Call:
+        key = self._key(request, text)
+        owner = self._catalogue.picture.advertisers[key.advertiser_id]
+        return _Call(request, key, owner, self._is_listed(request.headers.get("origin"), owner), now())
 
     def _host_owner(self, request: Request) -> KnownAdvertiser | None:
         return owner_of_host(request, self._catalogue.picture)
@@ -272,10 +278,10 @@ class MessageEndpoint:
     def _is_listed(self, origin: str | None, owner: KnownAdvertiser) -> bool:
         return cors.is_listed(origin, owner.page_origins, is_development=self._cookies.is_plain_http)
 
-    def _is_within_rate(self, request: Request, key: KnownWriteKey) -> bool:
-        if key.is_server:
-            return self._server_keys.allows(key.id)
-        return self._addresses.allows(network_of(request.address))
+    def _is_within_rate(self, call: _Call) -> bool:
+        if call.key.is_server:
+            return self._server_keys.allows(call.key.id)
+        return self._addresses.allows(network_of(call.request.address))
 
 
 def _is_settings(path: str) -> bool:
