@@ -1,4 +1,4 @@
-"""The names that attributes have: up to 1,000 of an advertiser's profiles, as many of its accounts."""
+"""The names that attributes have: an advertiser has room for some of profiles, and for as many of accounts."""
 
 from collections.abc import Sequence, Set
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 from audience.columns import bigints, instants, texts
 from audience.instants import Instant
 from audience.talk import Talk, reads, writes
-
-MOST_NAMES = 1_000
 
 # A name: the advertiser, of profiles or of accounts, and the name itself.
 Name = tuple[int, str, str]
@@ -37,7 +35,7 @@ _MAKE = writes(
 )
 
 
-def refuse(names: Set[Name], at: Instant, *, most: int = MOST_NAMES) -> Talk[set[Name]]:
+def refuse(names: Set[Name], at: Instant, *, most: int) -> Talk[set[Name]]:
     """Return the names for which an advertiser has no room any more; the other new ones are made."""
     if not names:
         return set()

@@ -9,6 +9,8 @@ sorted. What is decided before the profiles are locked is looked at again under 
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
+from django.conf import settings
+
 from audience import accounts, attribute_names, attributes, events
 from audience.accounts import Belonging, account_id
 from audience.attribute_names import Name
@@ -89,7 +91,9 @@ def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) ->
             of = OF_ACCOUNTS.of if message.account else OF_PROFILES.of
             names[number] = [(message.advertiser_id, of, name) for name in read_traits(message.traits)]
     wanted = {name for some in names.values() for name in some}
-    refused = yield from attribute_names.refuse(wanted, max(message.received_at for message in messages))
+    refused = yield from attribute_names.refuse(
+        wanted, max(message.received_at for message in messages), most=settings.MUSTER_ATTRIBUTES_PER_ADVERTISER
+    )
     for number, some in names.items():
         if not refused.isdisjoint(some):
             ended[number] = Recorded("rejected", "too_many_properties")

@@ -13,7 +13,6 @@ from audience.ids import uuid7_bytes
 from audience.instants import Instant, unix_milliseconds
 from audience.messages import Message
 
-IDENTIFIERS_PER_PROFILE = 100
 CUSTOMER = "customer_id"
 SHARED = "shared_identifier"
 

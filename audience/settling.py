@@ -9,13 +9,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.identity import SEEN_PRECISION, Key, ProfileGone
 from audience.instants import Instant
 from audience.merging import Pair, merge
 from audience.messages import Message
-from audience.resolution import IDENTIFIERS_PER_PROFILE, SHARED, Place, Resolver, Standing
+from audience.resolution import SHARED, Place, Resolver, Standing
 from audience.talk import Rows, Statement, Talk, reads, writes
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ def settle(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]
     """
     now = max(message.received_at for message in messages)
     found = yield from _look_up(messages)
-    resolver = Resolver(found.places, found.standings, most_identifiers=IDENTIFIERS_PER_PROFILE)
+    resolver = Resolver(found.places, found.standings, most_identifiers=settings.MUSTER_IDENTIFIERS_PER_PROFILE)
     whose, notes = zip(*[resolver.resolve(message) for message in messages], strict=True)
     yield from _write(resolver, found, now)
     profiles = [resolver.find(profile) for profile in whose]

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from psycopg import DataError
 
-from audience import accounts, attribute_names, recording, resolution, settling
+from audience import accounts, recording, resolution, settling
 from audience.columns import batch_cursor
 from audience.identity import ProfileGone
 from audience.ids import uuid7
@@ -166,8 +166,8 @@ def test_a_batch_may_meet_merge_and_move_the_same_person(shop):
 
 
 @pytest.mark.spec("T7")
-def test_an_identifier_that_crowds_share_cannot_glue_them(shop, monkeypatch):
-    monkeypatch.setattr(settling, "IDENTIFIERS_PER_PROFILE", 3)
+def test_an_identifier_that_crowds_share_cannot_glue_them(shop, settings):
+    settings.MUSTER_IDENTIFIERS_PER_PROFILE = 3
     shop.send("browser:1", "customer_id:C1", "email:all@example.com")
     end = shop.send("browser:2", "email:all@example.com")
 
@@ -180,15 +180,15 @@ def test_an_identifier_that_crowds_share_cannot_glue_them(shop, monkeypatch):
 
 
 @pytest.mark.spec("L")
-def test_a_profile_takes_a_hundred_identifiers_and_no_more(shop):
+def test_a_profile_takes_a_hundred_identifiers_and_no_more(shop, settings):
     ends = [shop.send(f"browser:{number}", "customer_id:C1") for number in range(100)]
     assert [end.notes for end in ends] == [()] * 99 + [(resolution.SHARED,)]
-    assert Identifier.all_advertisers.count() == resolution.IDENTIFIERS_PER_PROFILE == 100
+    assert Identifier.all_advertisers.count() == settings.MUSTER_IDENTIFIERS_PER_PROFILE == 100
 
 
 @pytest.mark.spec("L")
-def test_an_advertiser_has_a_thousand_attributes_and_no_more(shop):
-    most = attribute_names.MOST_NAMES
+def test_an_advertiser_has_a_thousand_attributes_and_no_more(shop, settings):
+    most = settings.MUSTER_ATTRIBUTES_PER_ADVERTISER
     assert most == 1_000
     assert shop.send("browser:1", traits={f"a{number}": 1 for number in range(most - 1)}).outcome == "applied"
     first, second, known = record_all(
