@@ -78,7 +78,7 @@
       isOptedOut = true;
       decide();
       setCookie(OPTED_OUT, COOKIE_SECONDS);
-      return choose("/optout", id).catch(() => load("/optout.gif", {}));
+      return choose("/optout", id).catch(() => !!host && load("/optout.gif", {}));
     },
     optIn() {
       return choose("/optin").then(comeBack, () => false);
@@ -131,7 +131,7 @@
     isStarted = true;
     window.addEventListener("pagehide", () => attempt(flush));
     window.addEventListener("pageshow", () => (isLeaving = false));
-    window.addEventListener("online", resend);
+    window.addEventListener("online", retry);
     decide();
   }
 
@@ -166,6 +166,7 @@
     }
     if (now && !lastVerdict) {
       musterId = readCookie();
+      if (attempt(() => sessionStorage.getItem(NAME)) == "omit") credentials = "omit";
       outbox.unshift({ send: resend, refuse() {} });
     }
     lastVerdict = now;
@@ -196,7 +197,7 @@
     });
     subscribe("__gpp", undefined, (state) => {
       const ping = state.pingData;
-      if (ping.signalStatus != "ready") return heard.__gpp;
+      if (!ping || ping.signalStatus != "ready") return heard.__gpp;
       signals.gpp = ping.gppString;
       signals.gpp_sid = [].concat(ping.applicableSections).join();
       const sections = ping.parsedSections || {};
@@ -210,10 +211,8 @@
     heard[name] = undefined;
     const hear = (state, isGood) => {
       if (isGood === false) return;
-      attempt(() => {
-        heard[name] = judge(state);
-        decide();
-      });
+      heard[name] = attempt(() => judge(state));
+      attempt(decide);
     };
     attempt(() => window[name](...["addEventListener"].concat(version || [], hear)));
   }
@@ -345,7 +344,7 @@
 
   // --- Sending ---------------------------------------------------------------------------------
 
-  let credentials = attempt(() => sessionStorage.getItem(NAME)) || "include";
+  let credentials = "include";
   let isAnswered = false;
 
   async function deliver(event, isQuiet) {
@@ -367,10 +366,11 @@
   }
 
   async function post(path, body) {
-    let answer = await exchange(path, body, credentials);
+    const request = { method: "POST", body, credentials, keepalive: sizeOf(body) < BEACON_BYTES };
+    let answer = await exchange(path, request);
     if (!answer.status && credentials == "include" && !isAnswered && !isLeaving && navigator.onLine !== false) {
       // An origin that the advertiser has not listed may read answers only where no cookie went along.
-      answer = await exchange(path, body, "omit");
+      answer = await exchange(path, Object.assign(request, { credentials: "omit" }));
       if (answer.status > 0) {
         credentials = "omit";
         if (mayRecord()) attempt(() => sessionStorage.setItem(NAME, credentials));
@@ -382,14 +382,13 @@
   }
 
   // Return what came back; `status` is 0 where nothing did, and -1 where it took too long.
-  async function exchange(path, body, withCredentials) {
+  async function exchange(path, request) {
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), PATIENCE);
     let status = 0;
     let said;
     try {
-      const request = { method: "POST", body, credentials: withCredentials, signal: stop.signal };
-      const response = await fetch(host + path, Object.assign(request, { keepalive: sizeOf(body) < BEACON_BYTES }));
+      const response = await fetch(host + path, Object.assign({ signal: stop.signal }, request));
       status = response.status;
       said = await response.json();
     } catch (error) {
@@ -406,13 +405,9 @@
   }
 
   async function readSegments(codes) {
-    const address = host + "/v1/me/segments?" + queryOf(Object.assign({ key, codes }, signals));
+    const path = "/v1/me/segments?" + queryOf(Object.assign({ key, codes }, signals));
     const headers = musterId ? { "Muster-Id": musterId } : {};
-    try {
-      return listOf((await (await fetch(address, { credentials: "include", headers })).json()).segments);
-    } catch (error) {
-      return [];
-    }
+    return listOf((await exchange(path, { credentials: "include", headers })).said.segments);
   }
 
   // Load an image; the promise says whether it came.
@@ -422,6 +417,7 @@
       image.referrerPolicy = "no-referrer-when-downgrade";
       image.onload = () => resolve(true);
       image.onerror = () => resolve(false);
+      setTimeout(image.onerror, PATIENCE);
       image.src = host + path + "?" + queryOf(Object.assign({}, parameters, signals, { cb: newId() }));
     });
   }
@@ -432,10 +428,11 @@
   }
 
   // Opt out or in. The answer cannot be read, and does not have to be.
-  function choose(path, id) {
+  async function choose(path, id) {
+    if (!host) throw new Error("no host");
     const body = JSON.stringify({ musterId: id });
-    const request = { method: "POST", body, mode: "no-cors", credentials: "include", keepalive: true };
-    return fetch(host + path, request).then(() => true);
+    await fetch(host + path, { method: "POST", body, mode: "no-cors", credentials: "include", keepalive: true });
+    return true;
   }
 
   // --- What is stored --------------------------------------------------------------------------
@@ -491,8 +488,13 @@
     while (sizeOf(JSON.stringify(all)) > MOST_KEPT_BYTES) all.shift();
     save(all);
     if (timer) return;
-    timer = setTimeout(resend, pause);
+    timer = setTimeout(retry, pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
+  }
+
+  function retry() {
+    if (mayRecord()) outbox.unshift({ send: resend, refuse() {} });
+    pump();
   }
 
   async function resend() {

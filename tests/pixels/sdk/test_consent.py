@@ -187,6 +187,7 @@ def test_tcf_is_waited_for_and_goes_along(shop):
         (tcf(applies=False), "{}", True),
         (tcf(applies=None), "{}", False),
         ({**tcf(1, 3), "purpose": None}, "{}", False),
+        ({"eventStatus": "tcloaded"}, "{}", False),
     ],
 )
 def test_what_tcf_says(shop, state, options, is_yes):
@@ -294,3 +295,12 @@ def test_an_opt_out_needs_no_consent_and_no_post(shop):
     shop.host.is_reachable = False
     assert shop.do("muster.optIn()") is False
     assert shop.cookie["value"] == "0", "who cannot be heard is not back"
+
+
+def test_an_opt_out_of_a_page_without_a_host_goes_nowhere(shop):
+    shop.site.pages["/"] = "<!doctype html><script>" + shop.host.script.decode() + "</script>"
+    shop.page.goto(shop.origin)
+    opened = len(shop.site.opened)
+    assert shop.do("Promise.all([muster.optOut(), muster.optIn()])") == [False, False]
+    assert len(shop.site.opened) == opened
+    assert shop.cookie["value"] == "0"

@@ -152,7 +152,7 @@ def test_fifty_events_or_64_kb_are_kept(shop, size, count):
 
 @pytest.mark.parametrize("stored", ["", "{", "null", "7", '{"a": 1}'])
 def test_a_store_that_holds_something_else_is_an_empty_one(shop, stored):
-    shop.context.add_init_script(f"localStorage.setItem('_muster', {stored!r})")
+    shop.context.add_init_script(f"[localStorage, sessionStorage].map(one => one.setItem('_muster', {stored!r}))")
     shop.open(QUIET)
     assert shop.do("muster.track('a').then(reply => reply.outcome)") == "applied"
     assert shop.complaints == []
@@ -167,6 +167,36 @@ def test_an_answer_that_never_comes_holds_nothing_up_for_ever(shop):
     shop.page.clock.run_for(10_100)
     assert shop.do("replies[0].then(reply => reply.outcome)") == "pending"
     shop.host.wait_for("a", "b")
+
+
+@pytest.mark.parametrize("call", ["segments()", "fire('7kQ2mB9xV4tL0aZs')"])
+def test_neither_does_a_reading_or_a_fire(shop, call):
+    shop.page.clock.install()
+    shop.open(QUIET)
+    shop.host.may_answer.clear()
+    shop.do(f"void (window.reply = muster.{call}, muster.track('a'))")
+    until(lambda: shop.host.asked)
+    shop.page.clock.run_for(10_100)
+    assert shop.do("reply") in ([], False)
+    shop.host.wait_for("a")
+
+
+def test_what_is_sent_again_does_not_overtake_the_first_answer(shop):
+    """Two requests at once without an id would be two visitors."""
+    shop.page.clock.install()
+    shop.open(QUIET)
+    shop.host.answer = lambda request: (503, {})
+    shop.do("muster.track('a')")
+    shop.host.answer = lambda request: good()
+    shop.host.may_answer.clear()
+    shop.do("void muster.track('b')")
+    shop.host.wait_for("a", "b")
+    shop.page.clock.run_for(5_100)
+    shop.do("dispatchEvent(new Event('online'))")
+    assert shop.host.names == ["a", "b"]
+    shop.host.may_answer.set()
+    *_, last = shop.host.wait_for("a", "b", "a")
+    assert last["context"]["musterId"] == FIRST_ID
 
 
 # --- The browser's id -----------------------------------------------------------------------------
