@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from audience.instants import Instant, instant, moment, now, unix_days
-from pixels import agents, answers, cookie, fireids, pages, parsing
+from pixels import agents, answers, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
@@ -81,7 +81,7 @@ class Endpoint:
         path, query = request.path, request.query
         is_seg, is_script = path == "/seg", path.endswith(".js")
         if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
-            return answers.NOT_FOUND
+            return _other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
         if len(path) + len(query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
@@ -171,6 +171,14 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
         draft.agent.browser,
         draft.agent.device,
     )
+
+
+def _other(request: Request) -> Answer:
+    """Answer what is no fire."""
+    if request.path in sdk.PATHS:
+        headers = request.headers
+        return sdk.answer(request.method, headers.get("accept-encoding"), headers.get("if-none-match"))
+    return answers.NOT_FOUND
 
 
 def _asks_for_script(query: str) -> bool:
