@@ -25,8 +25,9 @@ from audience.schema import key_name
 from audience.tenancy import TenantManager, TenantModel
 
 # A distributed identifier table lies apart from its profiles: statements join on the advertiser as well. Fires are
-# written with counts that have the key (`pixels.batch`).
-WITHOUT_KEY = {("audience.Identifier", "profile"), ("pixels.Fire", "pixel")}
+# written with counts that have the key (`pixels.batch`), events under the lock of their profile, which says whose it
+# is (`audience.recording`).
+WITHOUT_KEY = {("audience.Identifier", "profile"), ("audience.Event", "profile"), ("pixels.Fire", "pixel")}
 # Who works for whom is asked across advertisers when somebody signs in.
 WITHOUT_MANAGER = {"audience.TeamMembership"}
 

@@ -15,6 +15,7 @@ CrashPoint = Literal[
     "batch.after_commit",
     "replay.after_commit",
     "count.merged",
+    "profile.merged",
     "sweep.before_commit",
     "sweep.after_commit",
     "export.claimed",

@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+import phonenumbers
+
 from audience.columns import bigints, instants, texts, uuids
 from audience.ids import uuid7_bytes
 from audience.instants import HOUR, Instant, unix_milliseconds
@@ -41,20 +43,25 @@ class Key(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of an identifier: its profile, and when it was last noted as seen."""
+    """What is known of an identifier: its profile, and when it was last noted as seen.
+
+    `losses` is the profile's number of identifiers that went over to others when this one was seen there under the
+    profile's lock; None as long as it was not.
+    """
 
     profile_id: bytes
     seen_at: Instant
+    losses: int | None = None
 
 
 People = Mapping[Key, Known]
 
 
 class ProfileGone(Exception):
-    """Profiles that were known have been merged or erased meanwhile: look these identifiers up again."""
+    """Identifiers lead to other profiles than was known, by a merge, a move or an erasure: look them up again."""
 
     def __init__(self, keys: Collection[Key]) -> None:
-        super().__init__(f"The profiles of {len(keys)} identifiers are gone.")
+        super().__init__(f"The profiles of {len(keys)} identifiers are others by now.")
         self.keys = keys
 
 
@@ -63,10 +70,12 @@ def identifier_id(advertiser_id: int, kind: str, value: str) -> bytes:
     return hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode()).digest()[:16]
 
 
-def normalise(kind: str, value: str) -> str:
-    """Return the form in which a value is stored and compared: trimmed, NFC, e-mails in lower case.
+def normalise(kind: str, value: str, *, country: str | None = None) -> str:
+    """Return the form in which a value is stored and compared.
 
-    Raises `BadIdentifier` for an unknown kind, an empty or overlong value, or one with control characters.
+    Trimmed, NFC, e-mails in lower case, telephone numbers as E.164; `country` (ISO 3166-1) is that of numbers without
+    a country code. Raises `BadIdentifier` for an unknown kind, an empty or overlong value, or one with control
+    characters.
     """
     if kind not in KINDS and not kind.startswith("partner:"):
         raise BadIdentifier(f"“{kind}” is no kind of identifier. Use one of {', '.join(KINDS)} or partner:NAME.")
@@ -78,7 +87,7 @@ def normalise(kind: str, value: str) -> str:
     if kind == "email":
         return _email(text)
     if kind == "phone":
-        return _phone(text)
+        return _phone(text, country)
     return text
 
 
@@ -89,16 +98,20 @@ def _email(text: str) -> str:
     return text.lower()
 
 
-def _phone(text: str) -> str:
-    digits = "".join(letter for letter in text if letter in "0123456789")
-    if not text.startswith("+") or not 7 <= len(digits) <= 15:
+def _phone(text: str, country: str | None) -> str:
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        number = None
+    # Possible, not valid: which ranges are in use changes every month.
+    if number is None or not phonenumbers.is_possible_number(number):
         raise BadIdentifier("Write a phone number with + and the country code, such as +49 89 123456.")
-    return f"+{digits}"
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 _LOCATE = reads("SELECT id, profile_id, last_seen_at FROM audience_identifier WHERE id = ANY(%s::uuid[])")
 _LOCK = reads(
-    "SELECT id, advertiser_id FROM audience_profile WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+    "SELECT id, advertiser_id, losses FROM audience_profile WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 )
 _MAKE_IDENTIFIERS = reads(
     """
@@ -138,9 +151,9 @@ def find_or_make(
     for attempt in range(ATTEMPTS):
         people = yield from locate(keys)
         people |= yield from make([key for key in keys if key not in people and makes(key)], at)
-        (locked,) = yield [lock(people)]
+        answers = yield lock(people)
         try:
-            check_locked(people, locked)
+            people |= check_locked(people, *answers)
         except ProfileGone:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -176,21 +189,41 @@ def make(keys: Collection[Key], at: Instant) -> Talk[dict[Key, Known]]:
         now = instants([at] * len(made))
         owners = bigints([by_id[identifier].advertiser_id for identifier in made])
         yield [_MAKE_PROFILES(uuids([profiles[one] for one in made]), owners, now, now)]
-    people = {by_id[identifier]: Known(profiles[identifier], at) for identifier in made}
+    people = {by_id[identifier]: Known(profiles[identifier], at, losses=0) for identifier in made}
     return people | (yield from locate([key for key in keys if key not in people]))
 
 
-def lock(people: People) -> Statement:
-    """Return the statement that locks the profiles; `check_locked` looks at its rows."""
-    return _LOCK(uuids(sorted({known.profile_id for known in people.values()})))
+def lock(people: People) -> list[Statement]:
+    """Return the statements that lock the profiles; `check_locked` looks at their rows.
+
+    Who was not seen under a lock before is looked up again by the second one, when the first one has the locks.
+    """
+    unsure = [key.id for key, known in people.items() if known.losses is None]
+    return [_LOCK(uuids(sorted({known.profile_id for known in people.values()}))), _LOCATE(uuids(unsure))]
 
 
-def check_locked(people: People, locked: Rows) -> None:
-    """Raise `ProfileGone` where a profile is not there any more."""
-    owners: dict[bytes, int] = dict(locked)
-    gone = [key for key, known in people.items() if owners.get(known.profile_id) != key.advertiser_id]
+def check_locked(people: People, locked: Rows, located: Rows) -> dict[Key, Known]:
+    """Return the people who have been seen under a lock now for the first time.
+
+    Raises `ProfileGone` where a profile is not there any more, or an identifier has gone over to another one.
+    """
+    profiles = {profile: (owner, losses) for profile, owner, losses in locked}
+    whither = {identifier: profile for identifier, profile, _ in located}
+    seen, gone = {}, []
+    for key, known in people.items():
+        owner, losses = profiles.get(known.profile_id, (None, None))
+        if owner != key.advertiser_id:
+            gone.append(key)
+        elif known.losses is None:
+            if whither.get(key.id) == known.profile_id:
+                seen[key] = known._replace(losses=losses)
+            else:
+                gone.append(key)
+        elif known.losses != losses:
+            gone.append(key)
     if gone:
         raise ProfileGone(gone)
+    return seen
 
 
 def is_to_be_seen(known: Known, at: Instant) -> bool:
@@ -200,7 +233,7 @@ def is_to_be_seen(known: Known, at: Instant) -> bool:
 
 def see(people: People, at: Instant) -> Talk[dict[Key, Known]]:
     """Note when the people were seen, to the hour; return those whose note is new."""
-    unseen = {key: Known(known.profile_id, at) for key, known in people.items() if is_to_be_seen(known, at)}
+    unseen = {key: known._replace(seen_at=at) for key, known in people.items() if is_to_be_seen(known, at)}
     if unseen:
         rows = sorted((key.id, known.profile_id) for key, known in unseen.items())
         identifiers, profiles = zip(*rows, strict=True)

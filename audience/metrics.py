@@ -39,10 +39,11 @@ if (_folder := os.environ.get(FOLDER_VARIABLE)) and not _is_usable(Path(_folder)
 from prometheus_client import Counter, Gauge, Histogram  # noqa: E402 -- after the look at the folder
 
 _FIRES = Counter("muster_fires", "Fires by how they ended, once they are stored", ["outcome", "reason"])
+_MESSAGES = Counter("muster_messages", "Messages of the HTTP API by how they ended", ["outcome", "error"])
 _REFUSED = Counter("muster_fires_refused", "Fires that were answered 503 and are stored nowhere", ["reason"])
 _ANSWERS = Counter("muster_door_answers", "Answers of the door by their HTTP status", ["status"])
 _QUEUE = Gauge("muster_door_queue_fires", "Fires that wait for the next batch", multiprocess_mode="livesum")
-_BATCH_FIRES = Histogram("muster_batch_fires", "Fires in a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
+_BATCH_FIRES = Histogram("muster_batch_fires", "Facts in a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 _COMMIT_SECONDS = Histogram(
     "muster_commit_seconds",
     "Time from the start of a batch to its commit",
@@ -73,12 +74,18 @@ if FOLDER_VARIABLE in os.environ:
         _reserve(_file)
 
 
-def count_batch(outcomes: Mapping[tuple[str, str], int], *, commit_seconds: float) -> None:
-    """Count one committed batch: fires by (outcome, reason or ""), and how long it took."""
+def count_batch(outcomes: Mapping[tuple[str, str], int], *, facts: int, commit_seconds: float) -> None:
+    """Count one committed batch: fires by (outcome, reason or ""), all its facts, and how long it took."""
     for (outcome, reason), fires in outcomes.items():
         _FIRES.labels(outcome, reason).inc(fires)
-    _BATCH_FIRES.observe(sum(outcomes.values()))
+    _BATCH_FIRES.observe(facts)
     _COMMIT_SECONDS.observe(commit_seconds)
+
+
+def count_messages(outcomes: Mapping[tuple[str, str], int]) -> None:
+    """Count messages of the HTTP API by (outcome, error or "")."""
+    for (outcome, error), messages in outcomes.items():
+        _MESSAGES.labels(outcome, error).inc(messages)
 
 
 def count_refused(reason: str, fires: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Advertisers, their teams, and the people they know."""
+"""Advertisers, their teams, the people and companies they know, and what those did."""
 
 import secrets
 from zoneinfo import available_timezones
@@ -11,11 +11,16 @@ from django.db import models
 from django.utils import timezone
 
 from audience.ids import uuid7
-from audience.tenancy import TenantModel
+from audience.partitions import Partitioning
+from audience.tenancy import TenantModel, advertiser_key
 
 _HOST_PATTERN = RegexValidator(
     r"^(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
     "Write a host name such as shop.example, or *.shop.example for all hosts below it.",
+)
+_ORIGIN_PATTERN = RegexValidator(
+    r"^https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?$",
+    "Write an origin such as https://shop.example, without a path.",
 )
 
 
@@ -43,6 +48,21 @@ class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in th
         return name, path, list(args), kwargs
 
 
+class OriginListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs
+    """A list of exact origins, as browsers send them: scheme, host in lower case, port where it is unusual."""
+
+    def __init__(self, **kwargs: object) -> None:
+        kwargs.setdefault("default", list)
+        kwargs.setdefault("blank", True)
+        kwargs["base_field"] = models.CharField(max_length=267, validators=[_ORIGIN_PATTERN])
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+
+    def deconstruct(self) -> tuple[str, str, list[object], dict[str, object]]:
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("base_field", None)
+        return name, path, list(args), kwargs
+
+
 class Advertiser(models.Model):
     """The tenant. Its id is the `member` number of tags."""
 
@@ -56,6 +76,9 @@ class Advertiser(models.Model):
     domains = HostListField(help_text="Where your pixels may stand, one host a line: shop.example, *.shop.example.")
     first_party_hosts = HostListField(
         help_text="Pixel hosts of your own, such as px.shop.example. Only your pixels work there."
+    )
+    page_origins = OriginListField(
+        help_text="Whose pages may read a browser's own segments, one origin a line: https://shop.example."
     )
     is_cookie_check_on = models.BooleanField(
         "cookie check",
@@ -135,6 +158,57 @@ class ApiCalls(models.Model):
         return f"{self.calls} at {self.minute:%H:%M}"
 
 
+class WriteKey(TenantModel):
+    """What the HTTP API knows a sender by: a public key stands in pages, a server key is shown once.
+
+    Of a server key only the SHA-256 is stored, see `audience.writekeys`; a public key is no secret.
+    """
+
+    class Kind(models.TextChoices):
+        PUBLIC = "public", "Public: stands in pages and apps, speaks for its own browser only"
+        SERVER = "server", "Server: is kept secret, speaks for everybody"
+
+    name = models.CharField(max_length=100, help_text="Who sends with it, for example “Shop pages”.")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PUBLIC)
+    public_key = models.CharField(max_length=40, null=True, unique=True, editable=False)  # noqa: DJ001 -- unique
+    prefix = models.CharField(max_length=12, null=True, unique=True, editable=False)  # noqa: DJ001 -- unique
+    digest = models.CharField(max_length=64, blank=True, editable=False)
+    is_origin_enforced = models.BooleanField(
+        "refuse other pages", default=False, help_text="On: calls from pages outside your page origins are refused."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="public", public_key__isnull=False)
+                | models.Q(kind="server", prefix__isnull=False),
+                name="write_key_of_its_kind",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdentitySecret(TenantModel):
+    """A secret by which a page proves a user id (`audience.proofs`). Sealed; two of an advertiser are live."""
+
+    sealed = models.TextField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y-%m-%d}"
+
+
 class Profile(TenantModel):
     """One person or browser as one advertiser knows it."""
 
@@ -142,6 +216,8 @@ class Profile(TenantModel):
     first_seen_at = models.DateTimeField()
     # To the hour: a new row version for each fire would double what a fire writes.
     last_seen_at = models.DateTimeField()
+    # How many identifiers have gone over to others: who remembers one from before that looks it up again.
+    losses = models.IntegerField(default=0, db_default=0, editable=False)
 
     class Meta(TenantModel.Meta):
         constraints = [models.UniqueConstraint(fields=["advertiser", "id"], name="profile_of_advertiser")]
@@ -163,9 +239,161 @@ class Identifier(TenantModel):
     profile = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="identifiers")
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+    # Of a browser or device: when it last proved the customer whom it leads to.
+    proved_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"
+
+
+class Merge(TenantModel):
+    """A profile has gone into another one: who wrote down its id finds here where it went."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    into = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.id} into {self.into_id}"
+
+
+class Event(TenantModel):
+    """A fact about a profile. It never changes; a merge moves it (`audience.merging`).
+
+    No key of the database leads to the profile: it would be looked up for every single event at commit. Events are
+    written under the lock of their profile, and the lock says whose it is (`audience.recording`).
+    """
+
+    partitioning = Partitioning(column="occurred_at", unit="month", ahead=3, keep_days=13 * 31)
+
+    pk = models.CompositePrimaryKey("profile_id", "occurred_at", "id")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    # The fact id. Of events at one instant the order is by `received_at`, then by it.
+    id = models.UUIDField()
+    name = models.CharField(max_length=255)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    properties = models.JSONField(default=dict)
+    # The fields of rules.md 1.5 that are known, such as {"page": {"path": "/cart"}, "device": {"type": "mobile"}}.
+    context = models.JSONField(default=dict)
+
+    class Meta(TenantModel.Meta):
+        # The one index of rules: a condition reads its newest n entries.
+        indexes = [models.Index("profile", "name", models.F("occurred_at").desc(), name="event_of_profile")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
+
+
+class MessageId(models.Model):
+    """A message that has come: the same again within 8 days is a duplicate.
+
+    The id is a hash of (advertiser, messageId); `day` is that of the receipt, in UTC.
+    """
+
+    partitioning = Partitioning(column="day", unit="day", ahead=7, keep_days=9)
+
+    pk = models.CompositePrimaryKey("id", "day")
+    id = models.UUIDField()
+    day = models.DateTimeField()
+
+
+class _Told(TenantModel):
+    """The value of an attribute: the newest that was told, see `audience.attributes`."""
+
+    name = models.CharField(max_length=255)
+    value = models.JSONField()
+    # When it took this value, when that was told last, and by which message.
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    fact_id = models.UUIDField()
+    # When another value was told last.
+    other_at = models.DateTimeField(null=True)
+    # Whence: the row of the write key, where it was one, and the kind of message.
+    source_id = models.BigIntegerField(null=True)
+    source_kind = models.CharField(max_length=10)
+
+    class Meta(TenantModel.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Attribute(_Told):
+    """What is known of a profile."""
+
+    pk = models.CompositePrimaryKey("profile_id", "name")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+
+class Account(TenantModel):
+    """A company that profiles belong to. Its key is a hash of the advertiser and the key that it is known by."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    key = models.CharField(max_length=320)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["advertiser", "id"], name="account_of_advertiser")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class AccountAttribute(_Told):
+    """What is known of an account."""
+
+    pk = models.CompositePrimaryKey("account_id", "name")
+    advertiser = advertiser_key(is_checked=False)
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+
+class AccountMember(TenantModel):
+    """A profile belongs to an account, since it was first said."""
+
+    pk = models.CompositePrimaryKey("profile_id", "account_id")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    since = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        indexes = [models.Index(fields=["account", "profile"], name="people_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} of {self.account_id}"
+
+
+class AttributeName(TenantModel):
+    """A name that an attribute of an advertiser's profiles or accounts has: there are up to 1,000 of each."""
+
+    class Of(models.TextChoices):
+        PROFILE = "profile", "profiles"
+        ACCOUNT = "account", "accounts"
+
+    of = models.CharField(max_length=10, choices=Of.choices)
+    name = models.CharField(max_length=255)
+    first_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["advertiser", "of", "name"], name="attribute_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Weather(models.Model):

@@ -27,12 +27,15 @@ from config.leash import end_with_starter  # noqa: E402
 from config.proxies import client_address, is_trusted  # noqa: E402
 from pixels import fireids  # noqa: E402
 from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
-from pixels.batch import Stored  # noqa: E402
+from pixels.batch import Ended  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
+from pixels.messages.bodies import BODY_BYTES  # noqa: E402
+from pixels.messages.endpoint import PREFIX  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
 COUNT_SECONDS = 1.0
+LARGE_BODY_BYTES = 32 << 10
 ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
@@ -74,7 +77,8 @@ class Door:
             headers = scope.headers
             address, request_id = _origin(scope.client, headers)
             request = Request(scope.method, path, scope.query_string, headers, address, request_id)
-            answer = await self._answer(request)
+            is_call = path.startswith(PREFIX)
+            answer = await (self._answer_call(request, protocol) if is_call else self._answer(request))
             self._statuses[answer.status] += 1
         said = [*answer.headers, CLOSING] if self._drain.is_on else answer.headers
         protocol.response_bytes(answer.status, said, answer.body)
@@ -83,10 +87,20 @@ class Door:
         received = self._intake.receive(request)
         if isinstance(received, Answer):
             return received
-        stored: asyncio.Future[Stored | None] = self._loop.create_future()
+        stored: asyncio.Future[Ended | None] = self._loop.create_future()
         if not self._intake.submit(received, stored) or await stored is None:
             return self._intake.refuse(received)
         return received.answer
+
+    async def _answer_call(self, request: Request, protocol: Any) -> Answer:
+        """Answer the HTTP API. Only its POST requests have a body that anybody waits for."""
+        body = await _body(protocol) if request.method == "POST" else b""
+        if len(body) > LARGE_BODY_BYTES:
+            # To read thousands of messages takes longer than fires should wait.
+            received = await self._loop.run_in_executor(None, self._intake.receive_messages, request, body)
+        else:
+            received = self._intake.receive_messages(request, body)
+        return received if isinstance(received, Answer) else await self._intake.deliver(received)
 
     async def _health(self, path: str) -> Answer:
         if path == "/health/live":
@@ -98,6 +112,16 @@ class Door:
         if path == "/health/sink":
             return await self._loop.run_in_executor(None, self._intake.sink)
         return NOT_FOUND
+
+
+async def _body(protocol: Any) -> bytes:
+    """Return the body of a request; of one that is too large no more than shows that it is."""
+    body = b""
+    async for chunk in protocol:
+        body += chunk
+        if len(body) > BODY_BYTES:
+            break
+    return body
 
 
 def _give(answers: Answers) -> None:

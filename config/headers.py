@@ -6,6 +6,8 @@ from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from pixels import sdk
+
 POWERFUL_FEATURES = (
     "accelerometer",
     "autoplay",
@@ -41,9 +43,14 @@ class ResponseHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        if not request.path.startswith(settings.STATIC_URL) or response.status_code >= 300:
+        is_good = response.status_code < 300 or response.status_code == 304
+        if not (is_good and _may_be_kept(request.path)):
             response["Cache-Control"] = "no-store, private"
         return response
+
+
+def _may_be_kept(path: str) -> bool:
+    return path.startswith(settings.STATIC_URL) or path in sdk.PATHS
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):

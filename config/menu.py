@@ -57,6 +57,8 @@ MENU = (
             Entry("Advertiser", "storefront", "audience.advertiser"),
             Entry("Team", "groups", "audience.teammembership"),
             Entry("API tokens", "key", "audience.apitoken"),
+            Entry("Write keys", "vpn_key", "audience.writekey"),
+            Entry("Identity secrets", "encrypted", "audience.identitysecret"),
         ),
     ),
     Group(

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audience.partitions import partition_names, partition_start, partitioned_models
 from exports.models import Run
-from pixels.models import FireDelta
+from pixels.models import FireDelta, MessageDelta
 from segments.models import SegmentDelta
 
 # A backlog is told up to here: who has more knows enough.
@@ -79,7 +79,7 @@ def sweeper_lateness() -> float:
 
 def backlogs() -> list[Backlog]:
     """Return how many deltas wait to be merged."""
-    return [Backlog(_table(model), _count(_table(model))) for model in (SegmentDelta, FireDelta)]
+    return [Backlog(_table(model), _count(_table(model))) for model in (SegmentDelta, FireDelta, MessageDelta)]
 
 
 def oldest_delta_seconds() -> float:

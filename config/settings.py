@@ -185,6 +185,15 @@ MUSTER_MAX_ACTIONS = env.int("MUSTER_MAX_ACTIONS", default=100)
 MUSTER_FIRES_PER_BROWSER = env.int("MUSTER_FIRES_PER_BROWSER", default=120)
 # Fires a minute of one network address, for each of the door's processes; 0 is no limit.
 MUSTER_FIRES_PER_ADDRESS = env.int("MUSTER_FIRES_PER_ADDRESS", default=6000)
+# Calls of the HTTP API a minute with public keys from one network address, for each of the door's processes; 0 is no
+# limit.
+MUSTER_CALLS_PER_ADDRESS = env.int("MUSTER_CALLS_PER_ADDRESS", default=1000)
+# Calls of the HTTP API a minute with one server key, for each of the door's processes; 0 is no limit.
+MUSTER_CALLS_PER_SERVER_KEY = env.int("MUSTER_CALLS_PER_SERVER_KEY", default=10000)
+# How many identifiers a profile has at most. Above it none is added, and the log says "shared_identifier".
+MUSTER_IDENTIFIERS_PER_PROFILE = env.int("MUSTER_IDENTIFIERS_PER_PROFILE", default=100)
+# How many names the attributes of an advertiser's profiles have at most; those of its accounts as many.
+MUSTER_ATTRIBUTES_PER_ADVERTISER = env.int("MUSTER_ATTRIBUTES_PER_ADVERTISER", default=1000)
 # Where each of the door's processes keeps facts while the database is away; a disk of this machine.
 MUSTER_SPOOL_DIR = Path(env.str("MUSTER_SPOOL_DIR", default=str(DATA_DIR / "spool"))).absolute()
 # The most that the spool of one process may hold, in bytes; beyond it fires are refused.

@@ -3,7 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Background:
@@ -21,6 +23,10 @@ class Background:
     def call(self, what: Callable[..., Any], *arguments: Any) -> None:
         """Call something in the loop, without waiting for it. Raises RuntimeError where the loop has ended."""
         self._loop.call_soon_threadsafe(what, *arguments)
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
+        """Run something else in the loop and wait for what it returns. Raises TimeoutError."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
 
     def join(self, timeout_seconds: float) -> None:
         """Wait for the coroutine's end."""

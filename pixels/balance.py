@@ -18,29 +18,53 @@ from django.utils import timezone
 
 from audience.instants import moment
 from pixels import records
+from pixels.facts import Fact
+from pixels.messages.arrivals import Arrival
+from pixels.messages.errors import MessageError
 from pixels.models import Fire
 from pixels.reasons import Outcome, Reason
 from pixels.spool import DAMAGED
 from segments.recount import Difference, differences_of_snapshot
 
-SOURCE = "pixel"
+PIXEL, HTTP_API = "pixel", "http api"  # where facts come from
 DAYS = Fire.partitioning.keep_days + 1
 STATEMENT_TIMEOUT = "15min"
 MOST_DIFFERENCES = 1_000
 
-# Facts that wait on this disk, by advertiser and UTC day.
-Pending = Mapping[tuple[int | None, date], int]
+# Facts that wait on this disk, by advertiser, source and UTC day.
+Whose = tuple[int | None, str, date]
+Pending = Mapping[Whose, int]
 
 _COUNTS = """
     SELECT advertiser_id, pixel_id, hour, outcome, reason, fires FROM pixels_firehour WHERE hour >= %(since)s
     UNION ALL
     SELECT advertiser_id, pixel_id, hour, outcome, reason, fires FROM pixels_firedelta WHERE hour >= %(since)s
 """
+_MESSAGES = """
+    SELECT advertiser_id, hour, outcome, error, messages FROM pixels_messagehour WHERE hour >= %(since)s
+    UNION ALL
+    SELECT advertiser_id, hour, outcome, error, messages FROM pixels_messagedelta WHERE hour >= %(since)s
+"""
 _BY_DAY = f"""
-    SELECT c.advertiser_id, a.name, (c.hour AT TIME ZONE 'UTC')::date, c.outcome, c.reason, sum(c.fires)::bigint
-    FROM ({_COUNTS}) c LEFT JOIN audience_advertiser a ON a.id = c.advertiser_id
-    GROUP BY 1, 2, 3, 4, 5
+    SELECT c.advertiser_id, a.name, c.source, (c.hour AT TIME ZONE 'UTC')::date, c.outcome, c.reason,
+        sum(c.facts)::bigint
+    FROM (
+        SELECT '{PIXEL}' AS source, advertiser_id, hour, outcome, reason, fires AS facts FROM ({_COUNTS}) fires
+        UNION ALL
+        SELECT '{HTTP_API}', advertiser_id, hour, outcome, error, messages FROM ({_MESSAGES}) messages
+    ) c LEFT JOIN audience_advertiser a ON a.id = c.advertiser_id
+    GROUP BY 1, 2, 3, 4, 5, 6
 """  # noqa: S608 -- constants of ours
+# Each message leaves the id of its arrival, as do fires that lead to no pixel.
+_UNARRIVED = f"""
+    SELECT hour, m.messages, coalesce(i.ids, 0)
+    FROM (SELECT hour, sum(messages)::bigint AS messages FROM ({_MESSAGES}) counts GROUP BY 1) m
+    LEFT JOIN (
+        SELECT date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS ids FROM pixels_factid
+        WHERE received_at >= %(since)s GROUP BY 1
+    ) i USING (hour)
+    WHERE m.messages > coalesce(i.ids, 0) ORDER BY 1 LIMIT %(most)s
+"""  # noqa: S608
 # Fewer rows than counts are right for duplicates, and for rejected fires, because of one that the database refuses
 # nothing but its count can be kept. Fires that lead to no pixel have no rows.
 _RECOUNT = f"""
@@ -68,13 +92,16 @@ _STRAYS = """
     WHERE p.id IS NULL ORDER BY 1, 2 LIMIT %(most)s
 """
 
+_REJECTING = {PIXEL: Reason.values, HTTP_API: MessageError.values}
+
 
 @dataclass
 class Line:
-    """What came in for one advertiser on one UTC day, and how it ended."""
+    """What came in for one advertiser from one source on one UTC day, and how it ended."""
 
     advertiser_id: int | None  # None: requests that lead to no advertiser
     advertiser: str
+    source: str
     day: date
     applied: int = 0
     duplicate: int = 0
@@ -92,18 +119,18 @@ class Line:
         ended = self.applied + self.duplicate + sum(self.rejected.values()) + sum(self.suppressed.values())
         return ended + self.pending
 
-    def count(self, outcome: str, reason: str, fires: int) -> None:
-        """Put so many fires where they belong."""
+    def count(self, outcome: str, reason: str, facts: int) -> None:
+        """Put so many facts where they belong."""
         if outcome == Outcome.APPLIED and not reason:
-            self.applied += fires
+            self.applied += facts
         elif outcome == Outcome.DUPLICATE and not reason:
-            self.duplicate += fires
-        elif outcome == Outcome.REJECTED and reason in Reason.values:
-            self.rejected[reason] = self.rejected.get(reason, 0) + fires
+            self.duplicate += facts
+        elif outcome == Outcome.REJECTED and reason in _REJECTING[self.source]:
+            self.rejected[reason] = self.rejected.get(reason, 0) + facts
         elif outcome == Outcome.SUPPRESSED and reason in Reason.values:
-            self.suppressed[reason] = self.suppressed.get(reason, 0) + fires
+            self.suppressed[reason] = self.suppressed.get(reason, 0) + facts
         else:
-            self.unknown += fires
+            self.unknown += facts
 
 
 @dataclass(frozen=True)
@@ -132,24 +159,30 @@ def balance(*, days: int = DAYS, pending: Pending | None = None) -> Balance:
             *_unknown_ends(lines),
             *_recount(cursor, kept_since),
             *_strays(cursor, kept_since),
+            *_unarrived(cursor, kept_since),
             *differences_of_snapshot(),
         ]
     return Balance(now, lines, found)
 
 
-def pending_in(spools: Path) -> Counter[tuple[int | None, date]]:
+def pending_in(spools: Path) -> Counter[Whose]:
     """Count the facts that wait in the spools of a disk.
 
     Ask before `balance`: what is stored in between is then counted twice for a moment, and nothing is left out.
     """
-    waiting: Counter[tuple[int | None, date]] = Counter()
+    waiting: Counter[Whose] = Counter()
     for path in spools.glob("*/*.facts"):
         if path.parent.name == DAMAGED:  # rejected and counted
             continue
         with suppress(FileNotFoundError):  # stored meanwhile
-            fires = records.read(path.read_bytes()).fires
-            waiting.update((fire.advertiser_id, moment(fire.received_at).astimezone(UTC).date()) for fire in fires)
+            facts = records.read(path.read_bytes()).facts
+            waiting.update(_whose(fact) for fact in facts)
     return waiting
+
+
+def _whose(fact: Fact) -> Whose:
+    source = HTTP_API if isinstance(fact, Arrival) else PIXEL
+    return fact.advertiser_id, source, moment(fact.received_at).astimezone(UTC).date()
 
 
 def _midnight(at: datetime) -> datetime:
@@ -158,19 +191,23 @@ def _midnight(at: datetime) -> datetime:
 
 def _lines(cursor: CursorWrapper, since: datetime, pending: Pending) -> list[Line]:
     cursor.execute(_BY_DAY, {"since": since})
-    lines: dict[tuple[int | None, date], Line] = {}
-    for advertiser_id, name, day, outcome, reason, fires in cursor.fetchall():
-        line = lines.setdefault((advertiser_id, day), Line(advertiser_id, name or "", day))
-        line.count(outcome, reason, fires)
-    for (advertiser_id, day), fires in pending.items():
-        lines.setdefault((advertiser_id, day), Line(advertiser_id, "", day)).pending += fires
-    return [lines[key] for key in sorted(lines, key=lambda key: (key[1], key[0] is not None, key[0] or 0))]
+    lines: dict[Whose, Line] = {}
+    for advertiser_id, name, source, day, outcome, reason, facts in cursor.fetchall():
+        line = lines.setdefault((advertiser_id, source, day), Line(advertiser_id, name or "", source, day))
+        line.count(outcome, reason, facts)
+    for (advertiser_id, source, day), facts in pending.items():
+        lines.setdefault((advertiser_id, source, day), Line(advertiser_id, "", source, day)).pending += facts
+    return sorted(
+        lines.values(),
+        key=lambda line: (line.day, line.advertiser_id is not None, line.advertiser_id or 0, line.source),
+    )
 
 
 def _unknown_ends(lines: list[Line]) -> Iterator[Difference]:
     for line in lines:
         if line.unknown:
-            what = f"fires {_of(line.advertiser_id)} on {line.day} with an outcome and a reason that there are"
+            facts = "fires" if line.source == PIXEL else "messages"
+            what = f"{facts} {_of(line.advertiser_id)} on {line.day} with an outcome and a reason that there are"
             yield Difference(what, line.received, line.explained)
 
 
@@ -188,6 +225,12 @@ def _strays(cursor: CursorWrapper, since: datetime) -> Iterator[Difference]:
     for advertiser_id, pixel_id, fires in cursor.fetchall():
         what = f"fires {_of(advertiser_id)} under pixel {pixel_id}, which is gone or another advertiser's"
         yield Difference(what, 0, fires)
+
+
+def _unarrived(cursor: CursorWrapper, since: datetime) -> Iterator[Difference]:
+    cursor.execute(_UNARRIVED, {"since": since, "most": MOST_DIFFERENCES})
+    for hour, counted, ids in cursor.fetchall():
+        yield Difference(f"messages that came, {hour:%Y-%m-%d %H:00} UTC", counted, ids)
 
 
 def _of(advertiser_id: int | None) -> str:

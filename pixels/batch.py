@@ -1,8 +1,8 @@
-"""One batch of fires in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
+"""One batch of facts in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
@@ -13,7 +13,9 @@ from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, l
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.talk import Talk, reads, writes
-from pixels.facts import Fire
+from pixels.facts import Fact, Fire
+from pixels.messages.arrivals import Arrival, Kept
+from pixels.messages.batch import keep, kept_of
 from pixels.reasons import SUPPRESSING, Outcome, Reason
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
@@ -58,30 +60,62 @@ class DoorMemory:
         self.people.keep(done.met)
         self.renewals.keep(done.rows)
 
+    def doubt(self, facts: Sequence[Fact]) -> None:
+        """Forget what is known of the people of a batch: somebody else has changed some of it."""
+        fires = [fact for fact in facts if isinstance(fact, Fire)]
+        browsers = {fire.browser for fire in fires if fire.browser is not None}
+        known = self.people.recall(browsers)
+        self.renewals.doubt(
+            {
+                (known[fire.browser].profile_id, change.segment_id, change.version)
+                for fire in fires
+                if fire.browser in known
+                for change in fire.changes
+            }
+        )
+        self.people.forget(browsers)
+
+
+Ended = Stored | Kept
+
 
 class Done(NamedTuple):
-    """What a batch did: how each fire ended, and what to keep in memory once it is committed."""
+    """What a batch did: how each fact ended, and what to keep in memory once it is committed."""
 
-    stored: list[Stored]
+    stored: list[Ended]
     met: Mapping[Key, Known] = {}
     rows: Intervals = {}
 
 
 def store(
-    fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
+    facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
 ) -> Talk[Done]:
-    """Store a batch in one transaction.
+    """Store a batch in one transaction: its fires, then its messages.
 
     Raises `ProfileGone` or `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be
     committed.
     """
+    fires = [fact for fact in facts if isinstance(fact, Fire)]
+    done = yield from store_fires(fires, day_of, memory, repeats)
+    if len(fires) == len(facts):
+        return done
+    kept = yield from keep([fact for fact in facts if isinstance(fact, Arrival)])
+    of_fires: Iterator[Ended] = iter(done.stored)
+    of_messages: Iterator[Ended] = iter(kept)
+    return done._replace(stored=[next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts])
+
+
+def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats) -> Talk[Done]:
+    """Store the fires of a batch."""
     entries = [entry_of(fire) for fire in fires]
+    if not entries:
+        return Done([])
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
-    done = yield from put_changes(entries, day_of, memory)
+    met, rows = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
-    return done
+    return Done([*entries], met, rows)
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -167,15 +201,20 @@ def event_id(fire: Fire) -> bytes:
     return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def put_changes(entries: list[Stored], day_of: DayOf, memory: DoorMemory) -> Talk[Done]:
-    """Apply what the fires add and remove, to profiles that are found or made; other fires make none."""
+def put_changes(
+    entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
+) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
+    """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
+
+    Return the people of whom the memory does not know this, and the rows that were written.
+    """
     applied = [
         (entry, browser)
         for entry in entries
         if entry.outcome is Outcome.APPLIED and (browser := entry.fire.browser) is not None
     ]
     if not applied:
-        return Done(entries)
+        return {}, {}
     now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
     people = memory.people.recall(keys)
@@ -189,32 +228,40 @@ def put_changes(entries: list[Stored], day_of: DayOf, memory: DoorMemory) -> Tal
         for change in fire.changes:
             asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
-    renewed = memory.renewals.of(asked)
+    losses = {
+        one.profile_id: one.losses
+        for one in people.values()
+        if one.losses is not None and not is_to_be_seen(one, now)
+    }
+    renewed = memory.renewals.of(asked, losses)
     rows, seen = yield from _lock_others(people, asked, renewed, now)
     outcome = fold(rows | renewed, asked, day_of)
     if renewed:
-        yield [renew(renewed, outcome), write(outcome, renewed=renewed.keys())]
+        yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
     else:
         yield [write(outcome)]
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
-    return Done(entries, met | seen, outcome.rows)
+    return met | seen, outcome.rows
 
 
 def _lock_others(
-    people: dict[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
+    people: Mapping[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
 ) -> Talk[tuple[Intervals, dict[Key, Known]]]:
-    """Lock the people who are not only renewed, read their rows, and note them as seen; return rows and notes."""
-    left = {one.key[0] for one in asked if one.key not in renewed}
-    others = {key: known for key, known in people.items() if known.profile_id in left or is_to_be_seen(known, now)}
+    """Lock the people who are not only renewed, read their rows, and note them as seen.
+
+    Return the rows, and what has become known of the people.
+    """
+    left = [one for one in asked if one.key not in renewed]
+    profiles = {one.key[0] for one in left}
+    others = {key: known for key, known in people.items() if known.profile_id in profiles}
     if not others:
         return {}, {}
-    doubtful = [one for one in asked if one.key not in renewed]
     # Sent together: PostgreSQL reads the rows when it has the locks.
-    locked, found = yield [lock(others), read(doubtful)]
-    check_locked(others, locked)
-    return rows_of(found), (yield from see(others, now))
+    *locked, found = yield [*lock(others), read(left)]
+    known = check_locked(others, *locked)
+    return rows_of(found), known | (yield from see(others | known, now))
 
 
 def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:
@@ -257,6 +304,14 @@ def put_fires(entries: Sequence[Stored], *, counts_repeats: bool = False) -> Tal
     others = [entry.fire for entry in new if entry.fire.pixel_id is None]
     ids = uuids([fire.id for fire in others]), instants([fire.received_at for fire in others])
     yield [_PUT_FIRES(*_fire_columns(placed), *ids, *_count_columns(counted))]
+
+
+def pending(fact: Fact) -> Ended:
+    """Return a fact that waits in the spool."""
+    if isinstance(fact, Arrival):
+        kept = kept_of(fact)
+        return kept if kept.error is not None else Kept(fact, Outcome.PENDING)
+    return Stored(fact, Outcome.PENDING, None, fact.notes)
 
 
 def put_count(entry: Stored) -> Talk[None]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +24,14 @@ from django.db import connections
 
 from audience.days import Day, LocalDays
 from audience.instants import MINUTE, Instant, instant
+from audience.models import WriteKey
+from audience.proofs import open_secret
+from audience.sealing import Unreadable
+from audience.writekeys import digest_of
 from pixels import lastrows
 from pixels.direct import make_direct_pixels
 from pixels.lastrows import CatalogueRows
+from pixels.messages.sender import KnownWriteKey
 from pixels.models import Pixel
 from pixels.parsing import Item
 from segments.models import Segment
@@ -77,6 +83,7 @@ class KnownSegment:
     value_to: int | None
     refire: str
     re_add: str
+    is_readable_on_page: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,10 @@ class KnownAdvertiser:
     is_cookie_check_on: bool
     direct_pixel: KnownPixel
     segments: dict[str, KnownSegment] = field(repr=False)
+    hosts: Hosts = field(default_factory=lambda: Hosts(()), repr=False)  # where its pages are
+    # Whose pages may read what is a browser's own, and the secrets with which its server proves its users.
+    page_origins: frozenset[str] = frozenset()
+    identity_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,8 @@ class Picture:
     # The keys that were renewed, and until when they still work.
     renewed: dict[str, tuple[KnownPixel, Instant]] = field(default_factory=dict)
     first_party_hosts: dict[str, KnownAdvertiser] = field(default_factory=dict)
+    # Public keys as they are, server keys by their digest.
+    write_keys: dict[str, KnownWriteKey] = field(default_factory=dict)
     day_of: LocalDays = field(default_factory=lambda: LocalDays({}), repr=False)
 
     def pixel(self, key: str, at: Instant) -> KnownPixel | None:
@@ -123,14 +136,22 @@ class Picture:
             return renewed[0]
         return known
 
+    def write_key(self, text: str) -> KnownWriteKey | None:
+        """Return the live write key that was given as text."""
+        known = self.write_keys.get(text)
+        if known is not None:
+            return None if known.is_server else known
+        return self.write_keys.get(digest_of(text)) if text.isascii() else None
+
 
 _ADVERTISERS = """
-    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts FROM audience_advertiser
+    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins
+    FROM audience_advertiser
 """
 _SEGMENTS = """
     SELECT id, advertiser_id, code, active_version, kind, is_active, deleted_at IS NOT NULL, write_mode, removing,
         domains, are_domains_enforced, lifetime_minutes, coalesce(longest_lifetime_minutes, lifetime_minutes),
-        coalesce(value_from, 0), value_to, refire, re_add
+        coalesce(value_from, 0), value_to, refire, re_add, is_readable_on_page
     FROM segments_segment WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
 """
 _PIXELS = """
@@ -141,10 +162,19 @@ _PIXELS = """
 _ACTIONS = """
     SELECT pixel_id, "do", segment_id, value, lifetime_minutes FROM pixels_pixelaction ORDER BY "do", id
 """
+_WRITE_KEYS = """
+    SELECT id, advertiser_id, kind, public_key, digest, is_origin_enforced FROM audience_writekey
+    WHERE revoked_at IS NULL
+"""
+_SECRETS = """
+    SELECT advertiser_id, sealed FROM audience_identitysecret ORDER BY created_at DESC
+"""
 
 
 # Changes with the columns above, and with what they mean.
-FORM = hashlib.sha256("".join((_ADVERTISERS, _SEGMENTS, _PIXELS, _ACTIONS)).encode()).hexdigest()
+FORM = hashlib.sha256(
+    "".join((_ADVERTISERS, _SEGMENTS, _PIXELS, _ACTIONS, _WRITE_KEYS, _SECRETS)).encode()
+).hexdigest()
 
 
 def load(connection: Connection) -> CatalogueRows:
@@ -157,7 +187,9 @@ def load(connection: Connection) -> CatalogueRows:
         segments = connection.execute(_SEGMENTS).fetchall()
         pixels = connection.execute(_PIXELS).fetchall()
         actions = connection.execute(_ACTIONS).fetchall()
-    return CatalogueRows(read_at, advertisers, segments, pixels, actions)
+        write_keys = connection.execute(_WRITE_KEYS).fetchall()
+        secrets = connection.execute(_SECRETS).fetchall()
+    return CatalogueRows(read_at, advertisers, segments, pixels, actions, write_keys, secrets)
 
 
 def make_missing_direct_pixels(connection: Connection) -> None:
@@ -171,7 +203,7 @@ def make_missing_direct_pixels(connection: Connection) -> None:
 
 
 def _paint(rows: CatalogueRows) -> Picture:
-    read_at, advertisers, segments, pixels, actions = rows
+    read_at, advertisers, segments, pixels, actions, write_keys, sealed = rows
     domains = {row[0]: row[4] for row in advertisers}
     by_number = {row[0]: _segment(row, domains[row[1]]) for row in segments}
     by_code: dict[int, dict[str, KnownSegment]] = defaultdict(dict)
@@ -185,7 +217,15 @@ def _paint(rows: CatalogueRows) -> Picture:
     known = {row[0]: _pixel(row, items[row[0]]) for row in pixels}
 
     direct = {row[1]: known[row[0]] for row in pixels if row[8]}
-    owners = {row[0]: _advertiser(row, direct[row[0]], by_code[row[0]]) for row in advertisers if row[0] in direct}
+    secrets: dict[int, list[str]] = defaultdict(list)
+    for advertiser_id, text in sealed:
+        with suppress(Unreadable):  # its key is lost: what it proved is proven no more
+            secrets[advertiser_id].append(open_secret(advertiser_id, text))
+    owners = {
+        row[0]: _advertiser(row, direct[row[0]], by_code[row[0]], tuple(secrets[row[0]]))
+        for row in advertisers
+        if row[0] in direct
+    }
     return Picture(
         read_at=read_at,
         advertisers=owners,
@@ -195,6 +235,7 @@ def _paint(rows: CatalogueRows) -> Picture:
         first_party_hosts={
             host.lower(): owners[row[0]] for row in advertisers if row[0] in owners for host in row[5]
         },
+        write_keys=dict(_write_key(row) for row in write_keys if row[1] in owners),
         day_of=LocalDays({owner.id: owner.zone for owner in owners.values()}),
     )
 
@@ -218,6 +259,7 @@ def _segment(row: Sequence[Any], domains: list[str]) -> KnownSegment:
         value_to=row[14],
         refire=row[15],
         re_add=row[16],
+        is_readable_on_page=row[17],
     )
 
 
@@ -242,7 +284,9 @@ def _pixel(row: Sequence[Any], items: list[Item]) -> KnownPixel:
     )
 
 
-def _advertiser(row: Sequence[Any], direct: KnownPixel, segments: dict[str, KnownSegment]) -> KnownAdvertiser:
+def _advertiser(
+    row: Sequence[Any], direct: KnownPixel, segments: dict[str, KnownSegment], secrets: tuple[str, ...]
+) -> KnownAdvertiser:
     return KnownAdvertiser(
         id=row[0],
         id_key=bytes(row[1]),
@@ -250,7 +294,16 @@ def _advertiser(row: Sequence[Any], direct: KnownPixel, segments: dict[str, Know
         is_cookie_check_on=row[3],
         direct_pixel=direct,
         segments=segments,
+        hosts=Hosts(row[4]),
+        page_origins=frozenset(row[6]),
+        identity_secrets=secrets,
     )
+
+
+def _write_key(row: Sequence[Any]) -> tuple[str, KnownWriteKey]:
+    is_server = row[2] == WriteKey.Kind.SERVER
+    known = KnownWriteKey(row[0], row[1], is_server=is_server, are_origins_enforced=row[5])
+    return row[4] if is_server else row[3], known
 
 
 def announce(using: str = "default") -> None:

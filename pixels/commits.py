@@ -1,4 +1,4 @@
-"""Fires into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
+"""Facts into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from audience.crash import CrashPoint, crash_point
 from audience.identity import ProfileGone
 from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, DoorMemory, Repeats, Stored, entry_of, put_count, store
-from pixels.facts import Fire
+from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store
+from pixels.facts import Fact, Fire
+from pixels.messages.batch import count
 from pixels.reasons import Reason
 from segments.changes import DayOf
 from segments.renewals import RowsChanged
@@ -47,14 +48,14 @@ _POISON = (psycopg.DataError, psycopg.IntegrityError, ValueError, ProfileGone)
 class DatabaseAway(Exception):
     """The database is away, or answers too late, or not to us.
 
-    The fires are good; whether they are stored is unknown.
+    The facts are good; whether they are stored is unknown.
     """
 
 
 class Commits:
     """One connection for batches, one after the other.
 
-    Promise: what `commit` returns is committed with `synchronous_commit = on`. One bad fire never spoils its batch.
+    Promise: what `commit` returns is committed with `synchronous_commit = on`. One bad fact never spoils its batch.
     """
 
     def __init__(self, conninfo: str, day_of: DayOf, *, name: str, remembered: int = REMEMBERED_IDENTIFIERS) -> None:
@@ -66,12 +67,12 @@ class Commits:
         self._pipeline: Pipeline | None = None
         self._memory = DoorMemory(remembered)
 
-    async def commit(self, fires: Sequence[Fire], repeats: Repeats = Repeats.UNCHECKED) -> list[Stored]:
-        """Store fires; return how each ended. Raises `DatabaseAway`."""
+    async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
+        """Store facts; return how each ended. Raises `DatabaseAway`."""
         try:
-            return await self._commit_or_split(fires, repeats)
+            return await self._commit_or_split(facts, repeats)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("database_away", fires=len(fires), error=type(error).__name__)
+            log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()
             raise DatabaseAway from error
 
@@ -81,29 +82,29 @@ class Commits:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 self._pipeline = await Pipeline.connect(self._conninfo)
         except (psycopg.Error, OSError) as error:
-            log.warning("database_away", fires=0, error=type(error).__name__)
+            log.warning("database_away", facts=0, error=type(error).__name__)
 
     def close(self) -> None:
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
 
-    async def _commit_or_split(self, fires: Sequence[Fire], repeats: Repeats) -> list[Stored]:
-        """Commit a batch; split it where a fire is poison, until that one stands alone and is rejected."""
+    async def _commit_or_split(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
+        """Commit a batch; split it where a fact is poison, until that one stands alone and is rejected."""
         try:
-            return await self._commit_once(fires, repeats)
+            return await self._commit_once(facts, repeats)
         except _POISON as error:
-            if len(fires) == 1:
-                log.warning("fire_rejected", error=type(error).__name__)
-                return [await self._reject(fires[0])]
-            half = len(fires) // 2
-            first = await self._commit_or_split(fires[:half], repeats)
-            return [*first, *await self._commit_or_split(fires[half:], repeats)]
+            if len(facts) == 1:
+                log.warning("fact_rejected", error=type(error).__name__)
+                return [await self._reject(facts[0])]
+            half = len(facts) // 2
+            first = await self._commit_or_split(facts[:half], repeats)
+            return [*first, *await self._commit_or_split(facts[half:], repeats)]
 
-    async def _commit_once(self, fires: Sequence[Fire], repeats: Repeats) -> list[Stored]:
+    async def _commit_once(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
         for attempt in range(RETRIES):
             try:
-                done = await self._transact(self._storing(fires, repeats))
+                done = await self._transact(self._storing(facts, repeats))
             except psycopg.errors.UniqueViolation:
                 # Another process has stored one of them: look which, from now on.
                 if attempt == RETRIES - 1:
@@ -119,7 +120,7 @@ class Commits:
                 if isinstance(error, ProfileGone):
                     self._memory.people.forget(error.keys)
                 if isinstance(error, RowsChanged | psycopg.errors.DeadlockDetected):
-                    self._memory.renewals.mistrust()
+                    self._memory.doubt(facts)
                 if attempt == RETRIES - 1:
                     raise
             else:
@@ -128,13 +129,17 @@ class Commits:
                 return done.stored
         raise AssertionError("unreachable")
 
-    def _storing(self, fires: Sequence[Fire], repeats: Repeats) -> Talk[Done]:
-        done = yield from store(fires, self._day_of, self._memory, repeats)
+    def _storing(self, facts: Sequence[Fact], repeats: Repeats) -> Talk[Done]:
+        done = yield from store(facts, self._day_of, self._memory, repeats)
         crash_point("batch.before_commit")
         return done
 
-    async def _reject(self, fire: Fire) -> Stored:
-        """Count a fire that the database refuses; nothing else of it is kept.
+    async def _reject(self, fact: Fact) -> Ended:
+        """Count a fact that the database refuses; nothing else of it is kept."""
+        return await self._reject_fire(fact) if isinstance(fact, Fire) else await self._transact(count(fact))
+
+    async def _reject_fire(self, fire: Fire) -> Ended:
+        """Count a fire.
 
         Where its own pixel is gone or its page is the poison, it is counted for the installation.
         """

@@ -1,9 +1,9 @@
-"""Group commit: many fires, one transaction, the answers after it.
+"""Group commit: many facts, one transaction, the answers after it.
 
 One task per process takes whatever has arrived and commits it at once; what arrives meanwhile is the next batch.
 There is no gather delay: measured, waiting 2 to 5 ms only lowers throughput.
 
-While the database is away, or slower than fires come, the batch goes to the spool and is answered after its fsync. As
+While the database is away, or slower than facts come, the batch goes to the spool and is answered after its fsync. As
 long as the spool holds anything, all that is new queues up behind it, so that the order is kept.
 """
 
@@ -18,35 +18,35 @@ from typing import Any
 import structlog
 
 from audience import metrics
-from pixels.batch import Stored
+from pixels.batch import Ended, pending
 from pixels.commits import Commits, DatabaseAway
-from pixels.facts import Fire
-from pixels.reasons import Outcome
+from pixels.facts import Fact
+from pixels.messages.arrivals import Kept
 from pixels.recovery import Recovery
 from pixels.spool import Spool, SpoolFull
 from segments.changes import DayOf
 
 log = structlog.get_logger(__name__)
 
-BATCH_FIRES = 1_000
+BATCH_FACTS = 1_000
 SPOOLED_AT_ONCE = 5_000
-QUEUE_FIRES = 10_000
-# What waits longer than this many fires goes to the spool: the database does not keep up.
+QUEUE_FACTS = 10_000
+# What waits longer than this many facts goes to the spool: the database does not keep up.
 LONG_QUEUE = 5_000
 REMEMBERED_BY_RECOVERY = 10_000
 PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 LAST_BYTES = 256 << 10  # about 600 fires
 
-Answers = list[tuple[Any, Stored | None]]
+Answers = list[tuple[Any, Ended | None]]
 
 
 class Committer:
-    """Commit fires in batches and answer each after its commit. All of it happens in one event loop.
+    """Commit facts in batches and answer each after its commit. All of it happens in one event loop.
 
-    Promise: `answer` hears `Stored` only for a fire whose transaction is committed with `synchronous_commit = on`, or
-    that is fsynced in the spool (then its outcome is pending); None says that it is not stored, and the client must
-    be told so.
+    Promise: `answer` hears how a fact ended only where its transaction is committed with `synchronous_commit = on`,
+    or it is fsynced in the spool (then its outcome is pending); None says that it is not stored, and the client
+    must be told so.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Committer:
     ) -> None:
         """`day_of` is the advertiser's local day of an instant; `answer` is called once for a batch."""
         self._answer = answer
-        self._queue: deque[tuple[Fire, Any]] = deque()
+        self._queue: deque[tuple[Fact, Any]] = deque()
         self._news = asyncio.Event()
         self._is_ending = False
         self._commits = Commits(conninfo, day_of, name=name)
@@ -89,12 +89,12 @@ class Committer:
     def has_spool(self) -> bool:
         return self._spool is not None
 
-    def submit(self, fire: Fire, waiter: Any) -> bool:
-        """Queue a fire; False when the queue is full, or the end has begun, and the client must be refused."""
-        if self._is_ending or len(self._queue) >= QUEUE_FIRES:
+    def submit(self, fact: Fact, waiter: Any) -> bool:
+        """Queue a fact; False when the queue is full, or the end has begun, and the client must be refused."""
+        if self._is_ending or len(self._queue) >= QUEUE_FACTS:
             metrics.count_refused("ending" if self._is_ending else "queue_full")
             return False
-        self._queue.append((fire, waiter))
+        self._queue.append((fact, waiter))
         self._news.set()
         return True
 
@@ -133,64 +133,63 @@ class Committer:
         waiting = len(self._queue)
         metrics.set_queue(waiting)
         is_long = waiting > LONG_QUEUE
-        most = SPOOLED_AT_ONCE if is_long or self.is_spooling else BATCH_FIRES
+        most = SPOOLED_AT_ONCE if is_long or self.is_spooling else BATCH_FACTS
         batch = [self._queue.popleft() for _ in range(min(waiting, most))]
-        fires = [fire for fire, _ in batch]
-        stored: Sequence[Stored | None]
+        facts = [fact for fact, _ in batch]
+        stored: Sequence[Ended | None]
         try:
-            stored = await self._store(fires, is_long=is_long)
+            stored = await self._store(facts, is_long=is_long)
         except Exception:
-            # The committer outlives everything: a dead one would leave every later fire without an answer.
-            log.exception("batch_failed", fires=len(batch))
+            # The committer outlives everything: a dead one would leave every later fact without an answer.
+            log.exception("batch_failed", facts=len(batch))
             metrics.count_refused("fault", len(batch))
             self._commits.close()
             stored = [None] * len(batch)
         self._answer([(waiter, one) for (_, waiter), one in zip(batch, stored, strict=True)])
 
-    async def _store(self, fires: Sequence[Fire], *, is_long: bool) -> Sequence[Stored | None]:
+    async def _store(self, facts: Sequence[Fact], *, is_long: bool) -> Sequence[Ended | None]:
         if is_long:
-            return await self._keep(fires)
+            return await self._keep(facts)
         if self.is_spooling:
             async with self._writing:
                 # It may have been emptied while we waited.
                 if self.is_spooling:
-                    return await self._write(fires)
-        return await self._commit(fires)
+                    return await self._write(facts)
+        return await self._commit(facts)
 
-    async def _commit(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
+    async def _commit(self, facts: Sequence[Fact]) -> Sequence[Ended | None]:
         started = time.perf_counter()
         try:
-            stored = await self._commits.commit(fires)
+            stored = await self._commits.commit(facts)
         except DatabaseAway:
-            return await self._keep(fires)
-        outcomes = Counter([(str(one.outcome), str(one.reason or "")) for one in stored])
-        metrics.count_batch(outcomes, commit_seconds=time.perf_counter() - started)
+            return await self._keep(facts)
+        _count(stored, commit_seconds=time.perf_counter() - started)
         return stored
 
-    async def _keep(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
+    async def _keep(self, facts: Sequence[Fact]) -> Sequence[Ended | None]:
         async with self._writing:
-            return await self._write(fires)
+            return await self._write(facts)
 
-    async def _write(self, fires: Sequence[Fire]) -> Sequence[Stored | None]:
-        """Put fires into the spool; None for each where it takes none."""
+    async def _write(self, facts: Sequence[Fact]) -> Sequence[Ended | None]:
+        """Put facts into the spool; None for each where it takes none."""
         try:
             if self._spool is None:
                 raise OSError("There is no spool.")
-            await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, fires)
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.append, facts)
         except (OSError, SpoolFull) as error:
             reason = "spool_full" if isinstance(error, SpoolFull) else "spool_failed"
             if not self._is_spool_refusing:  # once, not for each batch: the figures count
                 log.error("fires_refused", reason=reason, error=type(error).__name__)
-            metrics.count_refused(reason, len(fires))
+            metrics.count_refused(reason, len(facts))
             self._is_spool_refusing = True
-            return [None] * len(fires)
+            return [None] * len(facts)
         self._is_spool_refusing = False
         if self._emptying is None:
             log.warning("spooling_begins")
             self._emptying = asyncio.create_task(self._empty(self._spool))
         self._measure_spool()
-        metrics.count_spool(written=len(fires))
-        return [Stored(fire, Outcome.PENDING, None, fire.notes) for fire in fires]
+        metrics.count_spool(written=len(facts))
+        return [pending(fact) for fact in facts]
 
     async def _empty(self, spool: Spool) -> None:
         """Bring the spool into the database; from its end on facts go there directly."""
@@ -233,3 +232,11 @@ class Committer:
             self._spool = Spool(self._spool_root, most_bytes=self._spool_bytes)
         except OSError as error:
             log.error("no_spool", folder=str(self._spool_root), error=type(error).__name__)
+
+
+def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
+    messages = [one for one in stored if isinstance(one, Kept)]
+    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if not isinstance(one, Kept)])
+    metrics.count_batch(fires, facts=len(stored), commit_seconds=commit_seconds)
+    if messages:
+        metrics.count_messages(Counter([(str(one.outcome), str(one.error or "")) for one in messages]))

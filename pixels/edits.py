@@ -4,13 +4,13 @@ from typing import Any
 
 from django.db.models.signals import post_delete, post_save
 
-from audience.models import Advertiser
+from audience.models import Advertiser, IdentitySecret, WriteKey
 from pixels.catalogue import announce
 from pixels.direct import make_direct_pixels
 from pixels.models import Pixel, PixelAction
 from segments.models import Segment
 
-HEARD_OF = (Advertiser, Segment, Pixel, PixelAction)
+HEARD_OF = (Advertiser, Segment, Pixel, PixelAction, WriteKey, IdentitySecret)
 
 
 def listen() -> None:

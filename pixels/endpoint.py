@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from audience.instants import Instant, instant, moment, now, unix_days
-from pixels import agents, answers, cookie, fireids, pages, parsing
+from pixels import agents, answers, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
@@ -81,7 +81,7 @@ class Endpoint:
         path, query = request.path, request.query
         is_seg, is_script = path == "/seg", path.endswith(".js")
         if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
-            return answers.NOT_FOUND
+            return _other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
         if len(path) + len(query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
@@ -110,7 +110,7 @@ class Endpoint:
         header = headers.get(REPLAY_HEADER)
         told = None if header is None else self._told_time(request, header, received_at)
         at = received_at if told is None else told
-        host_owner = _owner_of_host(request, picture) if picture.first_party_hosts else None
+        host_owner = owner_of_host(request, picture) if picture.first_party_hosts else None
         reading = self._read(request, picture, host_owner, at)
         browser = None
         if reading.owner is not None:
@@ -173,11 +173,19 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
     )
 
 
+def _other(request: Request) -> Answer:
+    """Answer what is no fire."""
+    if request.path in sdk.PATHS:
+        headers = request.headers
+        return sdk.answer(request.method, headers.get("accept-encoding"), headers.get("if-none-match"))
+    return answers.NOT_FOUND
+
+
 def _asks_for_script(query: str) -> bool:
     return parsing.read(query)[0].get("t") == "1"
 
 
-def _owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
+def owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
     """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
     host = request.headers.get("host") or ""
     return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))

@@ -1,9 +1,10 @@
-"""One request to a pixel, parsed and checked: what the committer stores and what it changes."""
+"""What the committer stores: one request to a pixel, parsed and checked, or one message of the HTTP API."""
 
 from typing import NamedTuple
 
 from audience.identity import Key
 from audience.instants import Instant
+from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
 from segments.membership import Change
 
@@ -40,3 +41,6 @@ class Fire(NamedTuple):
     page_path: str = ""
     browser_name: str = ""
     device: str = ""
+
+
+Fact = Fire | Arrival

@@ -10,12 +10,18 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 
 from audience import metrics
+from audience.context.place import places_of_installation
 from pixels import answers
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue
 from pixels.committer import Answers, Committer
 from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint, Pending
+from pixels.messages import replies
+from pixels.messages.delivery import deliver
+from pixels.messages.endpoint import Asked, CallLimits, MessageEndpoint, Posted
+from pixels.messages.errors import RequestError
+from pixels.messages.ownsegments import Reader
 from pixels.replay import Replay
 from pixels.spool import bytes_on_disk
 from pixels.steps import Limits, Request
@@ -36,9 +42,18 @@ class Intake:
         self._conninfo = conninfo
         self.refused = 0
         self.catalogue = Catalogue(conninfo, settings.MUSTER_SPOOL_DIR / "catalogue.json")
+        cookies = cookies_of_installation()
         self.endpoint = Endpoint(
-            self.catalogue, cookies_of_installation(), limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
+            self.catalogue, cookies, limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
         )
+        self.messages = MessageEndpoint(
+            self.catalogue,
+            cookies,
+            call_limits_of_installation(),
+            places_of_installation(),
+            public_url=settings.MUSTER_PIXEL_URL,
+        )
+        self.reader = Reader(conninfo)
         self.committer = Committer(
             conninfo=conninfo,
             day_of=self.catalogue.day_of,
@@ -55,6 +70,7 @@ class Intake:
     async def run(self) -> None:
         """Commit until `end`; then what was submitted is committed and answered."""
         await self.committer.run()
+        await self.reader.close()
         self.catalogue.stop()
 
     def end(self) -> None:
@@ -71,6 +87,19 @@ class Intake:
             self.refused += 1
             metrics.count_refused("not_ready")
         return received
+
+    def receive_messages(self, request: Request, body: bytes) -> Answer | Posted | Asked:
+        """Return the answer of a request of the HTTP API, or what `deliver` has to do before it. Raises nothing."""
+        try:
+            return self.messages.receive(request, body)
+        except Exception:
+            log.exception("call_failed", path=request.path[:50])
+            return replies.refusal(RequestError.BUSY)
+
+    async def deliver(self, received: Posted | Asked) -> Answer:
+        """Return the answer, after the commit where there is something to commit. The committer's `answer` gets
+        futures to set."""
+        return await deliver(received, self.messages, self.committer.submit, self.reader)
 
     def submit(self, pending: Pending, waiter: Any) -> bool:
         """Queue a fire for the next batch; False where the queue is full: answer `refuse`."""
@@ -118,6 +147,12 @@ def cookies_of_installation() -> Cookies:
         Signer(settings.MUSTER_COOKIE_KEYS),
         is_partitioned=settings.MUSTER_COOKIE_PARTITIONED,
         is_plain_http=settings.MUSTER_DEV_HTTP_COOKIE,
+    )
+
+
+def call_limits_of_installation() -> CallLimits:
+    return CallLimits(
+        per_address=settings.MUSTER_CALLS_PER_ADDRESS, per_server_key=settings.MUSTER_CALLS_PER_SERVER_KEY
     )
 
 

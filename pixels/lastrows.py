@@ -1,6 +1,6 @@
 """The catalogue's rows as they were read last, on this disk: for a door that starts while the database is away.
 
-The file holds the keys of the advertisers' browser ids, so it is for its owner alone.
+The file holds the keys of the advertisers' browser ids and their sealed secrets, so it is for its owner alone.
 """
 
 import json
@@ -22,6 +22,8 @@ class CatalogueRows(NamedTuple):
     segments: Rows
     pixels: Rows
     actions: Rows
+    write_keys: Rows
+    secrets: Rows
 
 
 def save(file: Path, form: str, rows: CatalogueRows) -> None:

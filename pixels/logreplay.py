@@ -15,7 +15,7 @@ import psycopg
 from audience.pipeline import Pipeline
 from audience.talk import Talk
 from pixels.accesslog import LogFile, Reader, Skipped, UnreadableLog
-from pixels.batch import Repeats, Stored, entry_of, mark_repeats
+from pixels.batch import Ended, Repeats, Stored, entry_of, mark_repeats
 from pixels.commits import DatabaseAway
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
@@ -62,7 +62,7 @@ class Report:
 class Sink(Protocol):
     """Where fires go: `Commits`, or `Look`."""
 
-    async def commit(self, fires: Sequence[Fire], repeats: Repeats, /) -> list[Stored]: ...
+    async def commit(self, fires: Sequence[Fire], repeats: Repeats, /) -> Sequence[Ended]: ...
 
 
 class Look:
@@ -139,9 +139,10 @@ class LogReplay:
 
     async def _commit(self, batch: Sequence[Fire]) -> None:
         for stored in await self._commit_patiently(batch):
-            self.report.count(stored)
+            if isinstance(stored, Stored):
+                self.report.count(stored)
 
-    async def _commit_patiently(self, batch: Sequence[Fire]) -> list[Stored]:
+    async def _commit_patiently(self, batch: Sequence[Fire]) -> Sequence[Ended]:
         for pause in PAUSES_SECONDS:
             try:
                 return await self._sink.commit(batch, Repeats.LEFT_OUT)

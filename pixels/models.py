@@ -152,7 +152,10 @@ class EventId(models.Model):
 
 
 class FactId(models.Model):
-    """A fire that leads to no pixel: it leaves its id only, so that a log or a spool read twice counts it once."""
+    """A fact without a row of its own here: a fire that leads to no pixel, a message.
+
+    It leaves its id only, so that a log or a spool read twice counts it once.
+    """
 
     partitioning = Partitioning(column="received_at", unit="day", ahead=7, keep_days=30)
 
@@ -214,3 +217,35 @@ class SeenPage(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.host}{self.path}"
+
+
+class _MessageOutcomes(TenantModel):
+    """How many messages of the HTTP API ended how; `error` is of `pixels.messages.errors`."""
+
+    # The row of the write key. It is never deleted, and a key of the database would be looked up for every count.
+    source_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    outcome = models.CharField(max_length=10)
+    error = models.CharField(max_length=24, blank=True)
+    messages = models.IntegerField()
+
+    class Meta(TenantModel.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.messages} {self.outcome} at {self.hour:%H:%M}"
+
+
+class MessageDelta(_MessageOutcomes):
+    """What one batch counted, not yet merged: batches append and never wait for each other."""
+
+
+class MessageHour(_MessageOutcomes):
+    """What one hour counted, merged."""
+
+    class Meta(_MessageOutcomes.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source_id", "hour", "outcome", "error", "advertiser"], name="message_hour_once"
+            )
+        ]

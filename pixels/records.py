@@ -1,19 +1,22 @@
-"""Fires as lines of a spool: what a worker writes to its own disk while the database is away.
+"""Facts as lines of a spool: what a worker writes to its own disk while the database is away.
 
     9b1c3f02 17 ["0193…",817200000000000,12,34,"ab12…",[["add",56,1,"fact",2592000000000,null,"restart","replace"]],…]
 
 is the CRC-32 of all that follows its blank, in eight hex digits; the record's number in its file, from 1; the fire as
-JSON. A line feed ends each record, so that what follows a damaged one can be read. The numbers tell how many records
-are lost where their line feeds are.
+JSON, or a message of the HTTP API (`pixels.messages.records`). A line feed ends each record, so that what follows a
+damaged one can be read. The numbers tell how many records are lost where their line feeds are.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 from audience.identity import Key
-from pixels.facts import Fire
+from pixels.facts import Fact, Fire
+from pixels.messages import records as messages
+from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
 from segments.membership import Change
 from segments.models import Cause
@@ -25,43 +28,44 @@ _CAUSES = {str(cause): cause for cause in Cause}
 
 @dataclass(frozen=True)
 class Records:
-    """What a file of a spool holds: its fires in order, and the lines that cannot be read."""
+    """What a file of a spool holds: its facts in order, and the lines that cannot be read."""
 
-    fires: list[Fire]
+    facts: list[Fact]
     damaged: list[bytes]
-    lost: int  # records that are not among the fires
+    lost: int  # records that are not among the facts
 
 
-def line_of(number: int, fire: Fire) -> bytes:
-    """Return the record of a fire, the `number`-th of its file, with its line feed."""
-    body = f"{number} {json.dumps(_values(fire), separators=(',', ':'))}".encode()
+def line_of(number: int, fact: Fact) -> bytes:
+    """Return the record of a fact, the `number`-th of its file, with its line feed."""
+    values = messages.values_of(fact) if isinstance(fact, Arrival) else _values(fact)
+    body = f"{number} {json.dumps(values, separators=(',', ':'))}".encode()
     return b"%08x %b\n" % (crc32(body), body)
 
 
 def read(content: bytes) -> Records:
     """Read a file. A last record that was not written to its end is left out: nobody was told that it is kept."""
     *lines, torn = content.split(b"\n")
-    fires: list[Fire] = []
+    facts: list[Fact] = []
     damaged: list[bytes] = []
     last = 0  # the number of the last record that is known to have been there
     for line in lines:
         try:
-            number, fire = _fire_of(line)
+            number, fact = _fact_of(line)
         except (ValueError, KeyError, TypeError, IndexError):
             damaged.append(line)
             last += 1
         else:
-            fires.append(fire)
+            facts.append(fact)
             last = number
     if torn and (whole := _whole(torn)):
-        fires.append(whole)
+        facts.append(whole)
         last += 1
-    return Records(fires, damaged, max(last - len(fires), 0))
+    return Records(facts, damaged, max(last - len(facts), 0))
 
 
-def _whole(line: bytes) -> Fire | None:
+def _whole(line: bytes) -> Fact | None:
     try:
-        return _fire_of(line)[1]
+        return _fact_of(line)[1]
     except (ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -71,14 +75,19 @@ def _values(fire: Fire) -> Sequence[object]:
     return [fire.id.hex(), *fire[1:4], browser, *fire[5:]]
 
 
-def _fire_of(line: bytes) -> tuple[int, Fire]:
+def _fact_of(line: bytes) -> tuple[int, Fact]:
     crc, _, body = line.partition(b" ")
     if len(crc) != 8 or int(crc, 16) != crc32(body):
         raise ValueError("The record is damaged.")
-    number, _, values = body.partition(b" ")
-    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = json.loads(values)
+    number, _, text = body.partition(b" ")
+    values = json.loads(text)
+    return int(number), messages.arrival_of(values) if isinstance(values, dict) else _fire_of(values)
+
+
+def _fire_of(values: Sequence[Any]) -> Fire:
+    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = values
     key = None if browser is None else Key(advertiser_id, "browser", browser)
-    fire = Fire(
+    return Fire(
         bytes.fromhex(fire_id),
         at,
         advertiser_id,
@@ -89,7 +98,6 @@ def _fire_of(line: bytes) -> tuple[int, Fire]:
         tuple(_NOTES[note] for note in notes),
         *others,
     )
-    return int(number), fire
 
 
 def _change_of(values: Sequence[object]) -> Change:

@@ -11,12 +11,12 @@ from audience.instants import instant_of_unix, now
 from pixels import records, spool
 from pixels.batch import Repeats
 from pixels.commits import Commits, DatabaseAway
-from pixels.facts import Fire
+from pixels.facts import Fact, Fire
 from pixels.reasons import Note, Reason
 
 log = structlog.get_logger(__name__)
 
-BATCH_FIRES = 500  # smaller than the door's: new facts are answered in between
+BATCH_FACTS = 500  # smaller than the door's: new facts are answered in between
 LOOK_SECONDS = 5.0  # for spools of the dead; safety.md R2 promises 10
 
 
@@ -40,11 +40,10 @@ class Recovery:
             if found.damaged:
                 log.error("spool_damaged", spool=path.parent.name, file=path.name, records=found.lost)
                 spool.set_aside(self._root, path, found.damaged)
-            fires = [fire._replace(notes=(*fire.notes, Note.LATE)) for fire in found.fires]
-            fires += _lost(path, found)
-            for start in range(0, len(fires), BATCH_FIRES):
-                await self._commits.commit(fires[start : start + BATCH_FIRES], Repeats.LEFT_OUT)
-        metrics.count_spool(replayed=len(found.fires), damaged=found.lost)
+            facts = [*(_late(fact) for fact in found.facts), *_lost(path, found)]
+            for start in range(0, len(facts), BATCH_FACTS):
+                await self._commits.commit(facts[start : start + BATCH_FACTS], Repeats.LEFT_OUT)
+        metrics.count_spool(replayed=len(found.facts), damaged=found.lost)
 
     async def look_after_the_dead(self) -> None:
         """Take over the spools of dead processes, for ever."""
@@ -74,9 +73,13 @@ class Recovery:
         log.info("spool_taken_over", spool=left.folder.name, files=len(files))
 
 
+def _late(fact: Fact) -> Fact:
+    return fact._replace(notes=(*fact.notes, Note.LATE)) if isinstance(fact, Fire) else fact
+
+
 def _lost(path: Path, found: records.Records) -> list[Fire]:
     """Return a fire for each record that cannot be read, to be counted. Nobody can say whose it was."""
-    at = found.fires[0].received_at if found.fires else min(instant_of_unix(path.stat().st_mtime), now())
+    at = found.facts[0].received_at if found.facts else min(instant_of_unix(path.stat().st_mtime), now())
     names = [f"{path.parent.name}/{path.name}/{number}" for number in range(found.lost)]
     ids = [hashlib.sha256(name.encode()).digest()[:16] for name in names]
     return [Fire(one, at, None, None, None, reason=Reason.SPOOL_DAMAGED) for one in ids]

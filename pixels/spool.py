@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from audience.crash import crash_point
 from audience.ids import uuid7
-from pixels.facts import Fire
+from pixels.facts import Fact
 from pixels.records import line_of
 
 FILE_BYTES = 4 << 20
@@ -68,19 +68,19 @@ class Spool:
         first = next(iter(self._sealed.values()), None)
         return time.monotonic() - (first.began_at if first else self._began_at)
 
-    def append(self, fires: Sequence[Fire]) -> None:
-        """Keep fires, in order, all of them or none. Raises `SpoolFull`, or OSError where the disk refuses."""
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Keep facts, in order, all of them or none. Raises `SpoolFull`, or OSError where the disk refuses."""
         if self._file is None or self._bytes >= FILE_BYTES:
             self._seal()
             self._begin_file()
-        lines = b"".join([line_of(self._records + number, fire) for number, fire in enumerate(fires, 1)])
+        lines = b"".join([line_of(self._records + number, fact) for number, fact in enumerate(facts, 1)])
         if self.held_bytes + len(lines) > self._most_bytes:
             raise SpoolFull(f"The spool holds {self.held_bytes} of {self._most_bytes} bytes.")
         self._write(lines)
         if not self._bytes:
             self._began_at = time.monotonic()
         self._bytes += len(lines)
-        self._records += len(fires)
+        self._records += len(facts)
 
     def oldest(self) -> Path | None:
         """Return the oldest file that holds facts; nothing is written to it any more. None where nothing is kept."""

@@ -5,6 +5,9 @@ from django.urls import path, re_path
 from pixels import views
 
 urlpatterns = [
+    path("muster.js", views.fire, name="sdk"),
+    path("muster-1.js", views.fire, name="sdk-1"),
     path("seg", views.fire, name="seg"),
     re_path(r"^p/(?P<key>[^/]+)\.(?P<form>gif|js)$", views.fire, name="pixel"),
+    re_path(r"^v1/(?P<call>.+)$", views.call, name="message"),
 ]

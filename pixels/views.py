@@ -3,6 +3,7 @@
 Only the transport differs from `config.door`: a request waits in its thread until its batch is committed.
 """
 
+import asyncio
 import threading
 from typing import Any
 
@@ -11,10 +12,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from pixels.answers import Answer
 from pixels.background import Background
-from pixels.batch import Stored
+from pixels.batch import Ended
 from pixels.committer import Answers
 from pixels.endpoint import Pending
 from pixels.intake import Intake
+from pixels.messages import replies
+from pixels.messages.bodies import BODY_BYTES
+from pixels.messages.endpoint import Asked, Posted
+from pixels.messages.errors import RequestError
 from pixels.steps import Request
 
 PATIENCE_SECONDS = 30.0
@@ -25,14 +30,14 @@ class Waiter:
     """One request that waits for its commit."""
 
     def __init__(self) -> None:
-        self.stored: Stored | None = None
+        self.stored: Ended | None = None
         self._is_answered = threading.Event()
 
-    def answer(self, stored: Stored | None) -> None:
+    def answer(self, stored: Ended | None) -> None:
         self.stored = stored
         self._is_answered.set()
 
-    def wait(self) -> Stored | None:
+    def wait(self) -> Ended | None:
         """Return what was stored, None where nothing is known to be."""
         self._is_answered.wait(PATIENCE_SECONDS)
         return self.stored
@@ -63,11 +68,18 @@ class Counter:
         self._background = Background("committer")
         self._background.start(self.intake.run())
 
-    def commit(self, pending: Pending) -> Stored | None:
+    def commit(self, pending: Pending) -> Ended | None:
         """Wait until a fire is stored; None where nothing is known to be."""
         waiter = Waiter()
         self._background.call(self._submit, pending, waiter)
         return waiter.wait()
+
+    def deliver(self, received: Posted | Asked) -> Answer:
+        """Wait for the answer of the HTTP API."""
+        try:
+            return self._background.run(self.intake.deliver(received), PATIENCE_SECONDS)
+        except TimeoutError:
+            return replies.refusal(RequestError.BUSY)
 
     def stop(self) -> None:
         """Commit what was submitted, answer it, and end."""
@@ -103,7 +115,7 @@ def stop_intake() -> None:
 
 @csrf_exempt
 def fire(request: HttpRequest, **_: str) -> HttpResponse:
-    """Answer `/seg` and `/p/<key>.gif|.js`."""
+    """Answer `/seg`, `/p/<key>.gif|.js` and the SDK."""
     # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
     if hasattr(request, "session"):
         del request.session
@@ -115,9 +127,23 @@ def fire(request: HttpRequest, **_: str) -> HttpResponse:
     return _response(desk.intake.refuse(received) if stored is None else received.answer)
 
 
+@csrf_exempt
+def call(request: HttpRequest, **_: str) -> HttpResponse:
+    """Answer the HTTP API under `/v1/`."""
+    if hasattr(request, "session"):
+        del request.session
+    desk = counter()
+    body = request.read(BODY_BYTES + 1) if request.method == "POST" else b""
+    received = desk.intake.receive_messages(_request(request), body)
+    return _response(received if isinstance(received, Answer) else desk.deliver(received))
+
+
 def _answer(answers: Answers) -> None:
     for waiter, stored in answers:
-        waiter.answer(stored)
+        if not isinstance(waiter, asyncio.Future):
+            waiter.answer(stored)
+        elif not waiter.done():
+            waiter.set_result(stored)
 
 
 def _request(request: HttpRequest) -> Request:

@@ -150,7 +150,7 @@ def fold(rows: Intervals, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
                 tally.daily_uniques += 1
                 tally.monthly_uniques += (last.year, last.month) != (day.date.year, day.date.month)
         decisions.append(decision)
-    _count_steps(tallies, steps, day_of)
+    count_steps(tallies, steps, day_of)
     return Outcome(decisions, rows, owners, steps, tallies)
 
 
@@ -164,7 +164,8 @@ def write(outcome: Outcome, *, renewed: Collection[RowKey] = ()) -> Statement:
     )
 
 
-def _count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
+def count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
+    """Count joins and leaves on the days on which they fall."""
     for advertiser_id, (_, segment_id, _), step in steps:
         tally = tallies[advertiser_id, segment_id, day_of(advertiser_id, step.at).date]
         tally.joins += step.change == "join"

@@ -92,6 +92,11 @@ class Segment(TenantModel):
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: fires change nothing; members stay until their end."
     )
+    is_readable_on_page = models.BooleanField(
+        "readable on the page",
+        default=False,
+        help_text="Pages of your page origins may see whether their own visitor is in, by the code.",
+    )
     # The version whose membership rows count. A rule's edit builds the next one beside it, then switches.
     active_version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -5,7 +5,7 @@ it is still so (compare and set). Where a door knows its visitors, a batch then 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import psycopg
 
@@ -15,11 +15,16 @@ from audience.talk import Statement, writes
 from segments.changes import Asked, Intervals, Outcome, RowKey
 from segments.membership import Interval
 
+# A changed row costs its batch another try, and resting costs each batch a round trip.
+FREQUENT_SECONDS = 0.1
 REST_SECONDS = 10.0
+# By profile: `audience.identity.Known.losses`, and nobody whose `seen_at` has to be written.
+Losses = Mapping[bytes, int]
 # A division by zero: the one way to fail a statement from within that works on a server without functions of ours.
 RowsChanged = psycopg.errors.DivisionByZero
 
-# The end is compared with the one that was written; `sweep_at` is the sweeper's to move, as far as it is not passed.
+# `sweep_at` is the sweeper's to move. Nor is a profile renewed that has lost an identifier to another one: the door
+# may take somebody for it who is not it any more.
 # One index descent per key, in the order of the keys: `tests/segments/test_plans.py`.
 _RENEW = writes(
     """
@@ -27,9 +32,11 @@ _RENEW = writes(
         UPDATE segments_membership m SET starts_at = k.starts_at, expires_at = k.expires_at, value = k.value,
             last_added_at = k.last_added_at, decided_at = k.decided_at, sweep_at = least(m.sweep_at, k.expires_at)
         FROM unnest(%s::uuid[], %s::bigint[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::int[],
-            %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::timestamptz[])
+            %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::timestamptz[],
+            %s::int[])
             AS k(profile_id, segment_id, version, starts_at, expires_at, value, last_added_at, decided_at,
-                 known_starts_at, known_expires_at, known_value, known_decided_at)
+                 known_starts_at, known_expires_at, known_value, known_decided_at, losses)
+        JOIN audience_profile p ON p.id = k.profile_id AND p.losses = k.losses
         WHERE m.profile_id = k.profile_id AND m.segment_id = k.segment_id AND m.version = k.version
             AND m.starts_at = k.known_starts_at AND m.expires_at = k.known_expires_at
             AND m.value IS NOT DISTINCT FROM k.known_value AND m.decided_at = k.known_decided_at
@@ -47,22 +54,24 @@ class Renewals:
     Promise: a row that somebody else has changed meanwhile is not renewed; then `RowsChanged` ends the transaction.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._memory: Memory[RowKey, Interval] = Memory(most)
-        self._rests_until = 0.0
+        self._doubted_at = self._rests_until = float("-inf")
 
-    def of(self, asked: Sequence[Asked]) -> Intervals:
+    def of(self, asked: Sequence[Asked], losses: Losses) -> Intervals:
         """Return the rows that may be renewed: of profiles of which every change is an add to a known, present row.
 
-        A join, a leave and all that may be one needs the profile's lock.
+        A join, a leave and all that may be one needs the profile's lock, and so does a profile without `losses`.
         """
-        if time.monotonic() < self._rests_until:
+        if self._clock() < self._rests_until:
             return {}
         known = self._memory.recall({one.key for one in asked})
         doubtful = set()
         for _, key, change, at in asked:
             row = known.get(key)
-            if row is None or change.do != "add" or not row.starts_at <= at < row.expires_at or row.sweep_at is None:
+            is_present = row is not None and row.holds_at(at) and row.sweep_at is not None
+            if not is_present or change.do != "add" or key[0] not in losses:
                 doubtful.add(key[0])
         return {key: row for key, row in known.items() if key[0] not in doubtful} if doubtful else known
 
@@ -70,16 +79,20 @@ class Renewals:
         """Keep what has been committed."""
         self._memory.keep(rows)
 
-    def mistrust(self) -> None:
-        """Forget everything and rest: another process writes the same rows.
+    def doubt(self, keys: Collection[RowKey]) -> None:
+        """Forget rows one of which another process has changed.
 
-        Where several doors share the visitors, each would only find out the changes of the others.
+        Where that happens again and again, everything is read for a while: several doors that share their visitors
+        would only find out each other's changes.
         """
-        self._memory.clear()
-        self._rests_until = time.monotonic() + REST_SECONDS
+        now = self._clock()
+        if now - self._doubted_at < FREQUENT_SECONDS:
+            self._rests_until = now + REST_SECONDS
+        self._doubted_at = now
+        self._memory.forget(keys)
 
 
-def renew(known: Intervals, outcome: Outcome) -> Statement:
+def renew(known: Intervals, outcome: Outcome, losses: Losses) -> Statement:
     """Return the statement that makes of the known rows what the outcome says; it fails with `RowsChanged`."""
     keys = sorted(known)
     profiles, segments, versions = zip(*keys, strict=True)
@@ -98,5 +111,6 @@ def renew(known: Intervals, outcome: Outcome) -> Statement:
         instants(known_ends),
         integers(known_values),
         instants(known_decided),
+        integers([losses[profile] for profile in profiles]),
         len(keys),
     )

@@ -28,6 +28,10 @@ _PASSERS_BY = """
 _FORGET = (
     "DELETE FROM segments_membership WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM segments_transition WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_event WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_attribute WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_accountmember WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_merge WHERE into_id = ANY(%s::uuid[])",
     "DELETE FROM audience_identifier WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_profile WHERE id = ANY(%s::uuid[])",
 )

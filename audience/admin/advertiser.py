@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 
 from audience.admin.base import TenantAdmin
-from audience.admin.fields import HostLinesField
-from audience.models import Advertiser, HostListField, Role
+from audience.admin.fields import HostLinesField, OriginLinesField
+from audience.models import Advertiser, HostListField, OriginListField, Role
 from audience.teams import seat_at
 
 
@@ -35,8 +35,11 @@ class AdvertiserAdmin(TenantAdmin):
     role_to_change = Role.OWNER
     list_display = ("name", "time_zone", "created_at")
     search_fields = ("name",)
-    fields = ("name", "time_zone", "domains", "first_party_hosts", "is_cookie_check_on")
-    formfield_overrides = {HostListField: {"form_class": HostLinesField}}
+    fields = ("name", "time_zone", "domains", "page_origins", "first_party_hosts", "is_cookie_check_on")
+    formfield_overrides = {
+        HostListField: {"form_class": HostLinesField},
+        OriginListField: {"form_class": OriginLinesField},
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Advertiser]:
         if _is_operator(request):

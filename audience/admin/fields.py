@@ -13,11 +13,10 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from audience.models import HostListField
+from audience.models import HostListField, OriginListField
 
-_HOST = HostListField().base_field
 UNITS = ((1, "minutes"), (60, "hours"), (24 * 60, "days"))
-MOST_HOSTS = 200
+MOST_LINES = 200
 
 
 def in_words(minutes: int) -> str:
@@ -77,37 +76,73 @@ class LifetimeField(forms.MultiValueField):
             return True
 
 
-class HostLinesField(forms.CharField):
-    """A list of hosts, one a line; an address that was pasted is cut to its host."""
+class LinesField(forms.CharField):
+    """A list, one entry a line; what was pasted is brought into the form of an entry."""
+
+    placeholder = ""
+    of_what = "entries"
+    entry: Any  # the model field of one entry, which checks it
 
     def __init__(self, **kwargs: Any) -> None:
         for name in ("base_field", "max_length"):
             kwargs.pop(name, None)
-        attrs = {"rows": 3, "placeholder": "shop.example\n*.shop.example", "spellcheck": "false"}
+        attrs = {"rows": 3, "placeholder": self.placeholder, "spellcheck": "false"}
         kwargs["widget"] = UnfoldAdminTextareaWidget(attrs)
         super().__init__(**kwargs)
+
+    def entry_in(self, word: str) -> str:
+        """Return the entry that somebody means."""
+        raise NotImplementedError
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list | tuple) else value
 
     def to_python(self, value: Any) -> Any:
         words = re.split(r"[\s,;]+", super().to_python(value) or "")
-        return list(dict.fromkeys(_host_in(word) for word in words if word))
+        return list(dict.fromkeys(self.entry_in(word) for word in words if word))
 
     def validate(self, value: Any) -> None:
         super().validate(value)
-        if len(value) > MOST_HOSTS:
-            raise ValidationError(f"These are {len(value)} hosts; the list takes {MOST_HOSTS}.")
+        if len(value) > MOST_LINES:
+            raise ValidationError(f"These are {len(value)} {self.of_what}; the list takes {MOST_LINES}.")
 
     def run_validators(self, value: Iterable[str]) -> None:
-        for host in value:
+        for one in value:
             try:
-                _HOST.run_validators(host)
+                self.entry.run_validators(one)
             except ValidationError as error:
-                raise ValidationError(f"“{host}”: {error.messages[0]}") from error
+                raise ValidationError(f"“{one}”: {error.messages[0]}") from error
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(list(initial or []) != self.to_python(data))
+
+
+class HostLinesField(LinesField):
+    """A list of hosts; an address that was pasted is cut to its host."""
+
+    placeholder = "shop.example\n*.shop.example"
+    of_what = "hosts"
+    entry = HostListField().base_field
+
+    def entry_in(self, word: str) -> str:
+        return _host_in(word)
+
+
+class OriginLinesField(LinesField):
+    """A list of origins; an address that was pasted is cut to its origin, and a host alone means https."""
+
+    placeholder = "https://shop.example"
+    of_what = "origins"
+    entry = OriginListField().base_field
+
+    def entry_in(self, word: str) -> str:
+        try:
+            parts = urlsplit(word if "://" in word else f"https://{word}")
+        except ValueError:
+            return word
+        place = parts.netloc.rpartition("@")[2].lower()
+        usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+        return f"{parts.scheme}://{place.removesuffix(usual) if usual else place}"
 
 
 def _host_in(word: str) -> str:

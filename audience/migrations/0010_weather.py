@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('audience', '0002_api_calls'),
+        ('audience', '0007_merges'),
     ]
 
     operations = [

@@ -2,5 +2,7 @@
 
 from pixels.admin import segments
 from pixels.admin.pixel import PixelAdmin
+from pixels.admin.secrets import IdentitySecretAdmin
+from pixels.admin.writekeys import WriteKeyAdmin
 
-__all__ = ["PixelAdmin", "segments"]
+__all__ = ["IdentitySecretAdmin", "PixelAdmin", "WriteKeyAdmin", "segments"]

@@ -117,6 +117,7 @@ class SegmentAdmin(RemovableAdmin):
                 "Who may write",
                 {"fields": ["write_mode", "domains", "are_domains_enforced", "removing"], **folded},
             ),
+            ("Who may read", {"fields": ["is_readable_on_page"], **folded}),
         ]
 
     def all_pages(self) -> list[ObjectPage]:

@@ -78,12 +78,19 @@ def test_workers_that_meet_the_same_new_people_at_once_agree():
         ("customer_id", "  C-1001 ", "C-1001"),
         ("email", " Jo.Miller@Example.COM", "jo.miller@example.com"),
         ("phone", "+49 (89) 123-456", "+4989123456"),
+        ("phone", "+49 (0)89 123456", "+4989123456"),
+        ("phone", "+1 202-555-0143", "+12025550143"),
         ("customer_id", "e\u0301", "é"),
         ("partner:acme", "12abc", "12abc"),
     ],
 )
 def test_values_are_normalised(kind, raw, stored):
     assert normalise(kind, raw) == stored
+
+
+def test_a_telephone_number_without_country_code_takes_the_country_that_is_told():
+    assert normalise("phone", "089 123456", country="DE") == "+4989123456"
+    assert normalise("phone", "+43 1 5880022", country="DE") == "+4315880022"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,9 @@ def test_values_are_normalised(kind, raw, stored):
         ("email", "jo"),
         ("email", "jo@@example.com"),
         ("phone", "089 123456"),
+        ("phone", "+49 1"),
+        ("phone", "+49 89 1234567890123456"),
+        ("phone", "call me"),
     ],
 )
 def test_what_can_be_no_identifier_is_refused_with_what_to_write(kind, raw):

@@ -12,14 +12,16 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from audience.models import Advertiser, Role
+from audience.models import Advertiser, Role, WriteKey
 from audience.tenancy import acting_for
+from audience.writekeys import issue_write_key
 from exports.models import Destination, Export, ExportColumn, ExportSegment
 from segments.models import Segment
 from tests.admins import make_user
 from tests.browsing import Person
 from tests.callers import make_caller
 from tests.factories import make_advertiser, make_pixel, make_segment
+from tests.pixels.teller import basic
 from tests.running import LiveMuster, own_folder, until
 
 pytestmark = [pytest.mark.spec("T22"), pytest.mark.spec("T5"), pytest.mark.spec("P21")]
@@ -86,6 +88,7 @@ def test_nobody_is_in_the_logs(muster: LiveMuster, rows: None) -> None:
     advertiser = make_advertiser(name="Kettle & Co")
     segment = make_segment(advertiser)
     fire_pixels(muster, segment, make_pixel(advertiser, segment).public_key)
+    tell_of_the_person(muster, advertiser)
     call_the_api(muster, segment)
     stumble_over_the_login(muster, advertiser)
     operate_the_admin(muster, segment)
@@ -118,6 +121,27 @@ def fire_pixels(muster: LiveMuster, segment: Segment, key: str) -> None:
     door.ask(f"/p/{key}.gif", Muster_Replay=EMAIL, Cookie="")
     assert {200, 404} <= set(door.statuses)
     assert not [status for status in door.statuses if status >= 500 and status != 503]
+
+
+def tell_of_the_person(muster: LiveMuster, advertiser: Advertiser) -> None:
+    """Messages with the person in every field, good and bad, at the door and at the admin's host."""
+    _, key = issue_write_key(advertiser, name="CRM", kind=WriteKey.Kind.SERVER)
+    told = {"email": EMAIL, "phone": PHONE, "street": STREET}
+    said = {
+        **{"userId": EMAIL, "anonymousId": PHONE, "event": EMAIL, "name": STREET, "messageId": EMAIL},
+        **{"groupId": EMAIL, "previousId": PHONE, "properties": told, "traits": told},
+        "context": {"ip": ADDRESS, "userAgent": EMAIL, "page": {"url": f"https://shop.example/{EMAIL}"}},
+    }
+    for url in (muster.pixel_url, muster.admin_url):
+        client = Visitor(url)
+        for call in ("track", "identify", "page", "group", "alias", quote(EMAIL)):
+            for body in (said, {**said, "timestamp": EMAIL}, {**said, "userHash": EMAIL}, [EMAIL]):
+                client.ask(f"/v1/{call}?email={quote(EMAIL)}", "POST", json.dumps(body), Authorization=basic(key))
+        client.ask("/v1/track", "POST", f'{{"{EMAIL}', Authorization=basic(EMAIL), Origin=f"https://{EMAIL}")
+        client.ask(f"/v1/projects/{quote(EMAIL)}/settings")
+        client.ask(f"/v1/me/segments?key={quote(EMAIL)}&codes={quote(EMAIL)}", Muster_Id=EMAIL)
+        assert {200, 400, 401, 404} <= set(client.statuses)
+        assert not [status for status in client.statuses if status >= 500]
 
 
 def call_the_api(muster: LiveMuster, segment: Segment) -> None:

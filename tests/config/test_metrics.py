@@ -119,7 +119,7 @@ def test_with_the_broker_away_the_rest_is_told(token, monkeypatch):
 COUNT = """
 import os, signal, sys
 from audience import metrics
-metrics.count_batch({("applied", ""): 3, ("rejected", "empty"): 1}, commit_seconds=0.004)
+metrics.count_batch({("applied", ""): 3, ("rejected", "empty"): 1}, facts=4, commit_seconds=0.004)
 metrics.count_refused("spool_full", 2)
 metrics.count_answers({200: 4, 503: 2})
 metrics.set_queue(5)

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import re
 import secrets
 import string
@@ -126,10 +127,7 @@ class Ledger:
         """Send one request; return its status (0 without an answer) and the browser's cookie."""
         name = f"{self.name}.{number}"
         self._write(f"{name} sent {time.time():.3f}")
-        target = self.targets[number % len(self.targets)]
-        target += f"{'&' if '?' in target else '?'}other={name}"
-        sent = f"Cookie: {cookie}\r\n" if cookie else ""
-        request = f"GET {target} HTTP/1.1\r\nHost: {self._netloc}\r\n{self.headers}{sent}\r\n".encode()
+        request = self._request(self.targets[number % len(self.targets)], name, cookie)
         status, head = 0, b""
         with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, ValueError):
             async with asyncio.timeout(self.deadline_seconds):
@@ -142,8 +140,32 @@ class Ledger:
             await self.heard(name, status)
         return status, _header(head, b"set-cookie").partition(";")[0] or cookie
 
+    def _request(self, target: str, name: str, cookie: str) -> bytes:
+        target += f"{'&' if '?' in target else '?'}other={name}"
+        sent = f"Cookie: {cookie}\r\n" if cookie else ""
+        return f"GET {target} HTTP/1.1\r\nHost: {self._netloc}\r\n{self.headers}{sent}\r\n".encode()
+
     def _write(self, line: str) -> None:
         self._log.write(line.encode() + b"\n")
+
+
+@dataclass
+class MessageLedger(Ledger):
+    """Sends messages to the HTTP API; the request's number is the messageId, and stands in property `number`."""
+
+    write_key: str = ""
+
+    def _request(self, target: str, name: str, cookie: str) -> bytes:
+        said = {
+            "writeKey": self.write_key,
+            "anonymousId": f"{name[:-1]}",  # ten messages of a person
+            "event": "viewed",
+            "properties": {"number": name},
+            "messageId": name,
+        }
+        body = json.dumps(said).encode()
+        head = f"POST {target} HTTP/1.1\r\nHost: {self._netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
 
 
 class _Line:

@@ -50,9 +50,12 @@ class DoorUnderTest:
 
     name: str
 
-    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+    def get(self, target: str, *, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
         """Send a request; `target` as it stands in the request line, headers with _ for -."""
         raise NotImplementedError
+
+    def post(self, target: str, body: bytes, **headers: str) -> Reply:
+        return self.get(target, method="POST", body=body, **headers)
 
     def read_at(self) -> datetime | None:
         """When this door has read its catalogue."""
@@ -75,11 +78,11 @@ class DoorUnderTest:
 class DjangoDoor(DoorUnderTest):
     name = "django"
 
-    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+    def get(self, target: str, *, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
         sent = {"HTTP_" + name.upper(): value for name, value in headers.items()}
         path, _, query = target.partition("?")
         # Client.get() would decode the query string and write it anew.
-        response = Client().generic(method, path, **sent, QUERY_STRING=query)
+        response = Client().generic(method, path, body, **sent, QUERY_STRING=query)
         pairs = [(name.lower(), value) for name, value in response.items()]
         return Reply(response.status_code, pairs, response.content)
 
@@ -94,13 +97,15 @@ class GranianDoor(DoorUnderTest):
         self.port = port
         self.process = process
 
-    def get(self, target: str, *, method: str = "GET", **headers: str) -> Reply:
+    def get(self, target: str, *, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
         peer = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             peer.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 peer.putheader(name.replace("_", "-"), value)
-            peer.endheaders()
+            if body:
+                peer.putheader("content-length", str(len(body)))
+            peer.endheaders(body or None)
             response = peer.getresponse()
             pairs = [(name.lower(), value) for name, value in response.getheaders()]
             return Reply(response.status, pairs, response.read())
@@ -129,9 +134,9 @@ def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def granian_door(*, is_ready: bool = True, **environment: str) -> Iterator[GranianDoor]:
+def granian_door(*, is_ready: bool = True, port: int = 0, **environment: str) -> Iterator[GranianDoor]:
     """Start the door as `manage.py up` does, on a port of its own and this test's database."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--http=1", "--no-ws"]
     command += ["--host=127.0.0.1", f"--port={port}", "--workers=1", "--log-level=warning", "config.door:app"]
     process = subprocess.Popen(

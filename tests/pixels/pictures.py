@@ -1,18 +1,24 @@
 """An endpoint that knows one advertiser, without a database."""
 
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from audience.context.place import Places
 from audience.instants import HOUR
+from audience.writekeys import digest_of
 from pixels.catalogue import Hosts, KnownAdvertiser, KnownPixel, KnownSegment, Picture
 from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint
+from pixels.messages.endpoint import CallLimits, MessageEndpoint
+from pixels.messages.sender import KnownWriteKey
 from pixels.parsing import Item
 from pixels.replay import Replay
 from pixels.steps import Limits
 
 SIGNER = Signer([("k1", "secret")])
 KEY = "7kQ2mB9xV4tL0aZs"
+WRITE_KEY, SERVER_KEY = "mw_4f9c2b7a", "ms_SECRET"
 
 
 def known_segment(number: int, code: str) -> KnownSegment:
@@ -33,6 +39,7 @@ def known_segment(number: int, code: str) -> KnownSegment:
         value_to=None,
         refire="restart",
         re_add="replace",
+        is_readable_on_page=False,
     )
 
 
@@ -45,13 +52,20 @@ SHOP = KnownAdvertiser(
     is_cookie_check_on=False,
     direct_pixel=PIXEL,
     segments={segment.code: segment for segment in SEGMENTS.values()},
+    page_origins=frozenset({"https://shop.example"}),
+    identity_secrets=("identity-test-secret",),
 )
-PICTURE = Picture(advertisers={10: SHOP}, segments=SEGMENTS, pixels={KEY: PIXEL}, first_party_hosts={"px": SHOP})
-ENDPOINT = Endpoint(
-    SimpleNamespace(picture=PICTURE, is_loaded=True),  # type: ignore[arg-type]
-    Cookies(SIGNER),
-    Limits(),
-    Replay("secret"),
+PICTURE = Picture(
+    advertisers={10: SHOP},
+    segments=SEGMENTS,
+    pixels={KEY: PIXEL},
+    first_party_hosts={"px": SHOP},
+    write_keys={WRITE_KEY: KnownWriteKey(5, 10), digest_of(SERVER_KEY): KnownWriteKey(6, 10, is_server=True)},
+)
+CATALOGUE: Any = SimpleNamespace(picture=PICTURE, is_loaded=True)
+ENDPOINT = Endpoint(CATALOGUE, Cookies(SIGNER), Limits(), Replay("secret"))
+MESSAGES = MessageEndpoint(
+    CATALOGUE, Cookies(SIGNER), CallLimits(0, 0), Places(()), public_url="https://px.example.com"
 )
 
 

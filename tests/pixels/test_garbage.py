@@ -1,8 +1,11 @@
 """Whatever comes, it is never a 500, and never a lost good fact beside it."""
 
+import gzip
+import json
 import socket
 import string
 import time
+from base64 import b64encode
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -11,9 +14,11 @@ from hypothesis import strategies as st
 
 from pixels.answers import GIF, Answer
 from pixels.endpoint import Pending
+from pixels.messages.batch import kept_of
+from pixels.messages.endpoint import CALLS, Posted
 from pixels.parsing import KNOWN_PARAMETERS
 from pixels.steps import Request
-from tests.pixels.pictures import ENDPOINT, KEY, Sent
+from tests.pixels.pictures import ENDPOINT, KEY, MESSAGES, SERVER_KEY, WRITE_KEY, Sent
 from tests.pixels.shop import Shop
 
 words = st.sampled_from(["12", "13:5", "12:65:7d", "cart", "vip:x", "0", "-1", "[VALUE]", "jo@example.com", "+", ","])
@@ -62,6 +67,42 @@ def test_any_bytes_in_a_query_are_answered_like_good_ones(door, query):
     reply = door.get(target.replace("#", "%23"))
     assert reply.status == 200
     assert reply.body == GIF or reply.body == b"/* muster */\n"
+
+
+BODIES = st.sampled_from(
+    [
+        b'{"anonymousId":"x1","event":"viewed"}',
+        b'{"batch":[{"type":"track","event":"a","anonymousId":"x"},null]}',
+        b'{"writeKey":"mw_4f9c2b7a","userId":"C-1","traits":{"email":"jo@example.com"}}',
+    ]
+)
+KEYS = st.sampled_from([WRITE_KEY, SERVER_KEY, "mw_0", "", "\ud800"])
+
+
+@pytest.mark.spec("R4")
+@settings(max_examples=500, deadline=None)
+@given(
+    method=st.sampled_from(["POST", "GET", "OPTIONS", "HEAD", "PUT"]),
+    call=st.sampled_from([*CALLS, "me/segments", f"projects/{WRITE_KEY}/settings", "projects//settings"]) | st.text(),
+    key=KEYS | st.text(),
+    query=st.sampled_from(["segments=1", f"key={WRITE_KEY}&codes=cart", "key=%FF"]) | queries,
+    body=BODIES | st.binary() | BODIES.map(gzip.compress),
+    sent=headers | st.dictionaries(st.sampled_from(["authorization", "muster-id", "accept-language"]), st.text()),
+    address=st.ip_addresses().map(str) | st.text(),
+)
+def test_calls_never_500(method, call, key, query, body, sent, address):
+    credentials = b64encode(f"{key}:".encode(errors="replace")).decode()
+    sent = Sent({"authorization": f"Basic {credentials}", "origin": "https://shop.example"} | sent)
+    received = MESSAGES.receive(Request(method, f"/v1/{call}", query, sent, address), body)
+    if isinstance(received, Posted):
+        received = MESSAGES.reply(received, [kept_of(arrival) for arrival in received.arrivals])
+    if isinstance(received, Answer):
+        assert received.status in (200, 204, 400, 401, 403, 404, 405)
+        assert received.status in (200, 204, 404) or json.loads(received.body)["code"]
+        for name, value in received.headers:
+            assert (name + value).isascii(), "or it could not stand in a header"
+            assert "\n" not in value
+            assert "\r" not in value
 
 
 LINES = [

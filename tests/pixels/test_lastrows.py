@@ -13,6 +13,8 @@ ROWS = CatalogueRows(
     segments=[[12, "cart", True]],
     pixels=[[21, "7kQ2mB9xV4tL0aZs", datetime(2026, 11, 1, tzinfo=UTC)]],
     actions=[],
+    write_keys=[[5, 10, "public", "mw_4f9c2b7a", "", False]],
+    secrets=[[10, "v1:KEY:BOX"]],
 )
 
 

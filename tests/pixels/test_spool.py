@@ -74,7 +74,7 @@ texts = st.text(st.characters(), max_size=40)
 )
 def test_a_fire_comes_back_as_it_was(one):
     found = records.read(records.line_of(1, one))
-    assert (found.fires, found.lost) == ([one], 0)
+    assert (found.facts, found.lost) == ([one], 0)
 
 
 @pytest.mark.spec("R2")
@@ -85,7 +85,7 @@ def test_spool_damage_at_the_end():
     for cut in range(1, len(last) + 1):
         found = records.read(whole[: len(whole) - cut])
         # Without its line feed alone it is still whole.
-        assert numbers(found.fires) == ([1, 2, 3] if cut == 1 else [1, 2])
+        assert numbers(found.facts) == ([1, 2, 3] if cut == 1 else [1, 2])
         assert (found.damaged, found.lost) == ([], 0)
 
 
@@ -99,7 +99,7 @@ def test_spool_damage_in_the_middle():
         flipped[place] ^= 0x15
         found = records.read(bytes(flipped))
         is_line_feed = place == start + length - 1
-        assert numbers(found.fires) == ([1, 4] if is_line_feed else [1, 3, 4])
+        assert numbers(found.facts) == ([1, 4] if is_line_feed else [1, 3, 4])
         assert found.lost == (2 if is_line_feed else 1)
         assert found.damaged
 
@@ -109,16 +109,16 @@ def test_facts_lie_on_the_disk_in_order_and_files_go_when_they_are_done(tmp_path
     assert (kept.held_bytes, kept.oldest(), kept.oldest_seconds) == (0, None, 0)
     kept.append([fire(1), fire(2)])
     kept.append([fire(3)])
-    assert numbers(records.read(content(tmp_path)).fires) == [1, 2, 3]
+    assert numbers(records.read(content(tmp_path)).facts) == [1, 2, 3]
     assert spool.bytes_on_disk(tmp_path) == kept.held_bytes > 0
 
     first = kept.oldest()
     kept.append([fire(4)])
     assert kept.oldest() == first
-    assert numbers(records.read(first.read_bytes()).fires) == [1, 2, 3], "it is not written to any more"
+    assert numbers(records.read(first.read_bytes()).facts) == [1, 2, 3], "it is not written to any more"
     kept.remove(first)
     second = kept.oldest()
-    assert numbers(records.read(second.read_bytes()).fires) == [4]
+    assert numbers(records.read(second.read_bytes()).facts) == [4]
     kept.remove(second)
     assert (kept.oldest(), kept.held_bytes, kept.oldest_seconds) == (None, 0, 0)
     kept.close()
@@ -132,7 +132,7 @@ def test_files_stay_small(tmp_path, monkeypatch):
         kept.append([fire(number)])
     files = sorted(kept.folder.glob("*.facts"))
     assert len(files) > 4
-    assert numbers(one for path in files for one in records.read(path.read_bytes()).fires) == list(range(50))
+    assert numbers(one for path in files for one in records.read(path.read_bytes()).facts) == list(range(50))
     assert all(records.read(path.read_bytes()).lost == 0 for path in files)
 
 
@@ -143,7 +143,7 @@ def test_a_full_spool_takes_all_of_a_batch_or_none(tmp_path):
     with pytest.raises(SpoolFull):
         kept.append([fire(number) for number in range(100)])
     kept.append([fire(2)])
-    assert numbers(records.read(content(tmp_path)).fires) == [1, 2]
+    assert numbers(records.read(content(tmp_path)).facts) == [1, 2]
 
 
 @pytest.mark.spec("R12")
@@ -154,7 +154,7 @@ def test_a_short_write_is_cut_back_to_the_last_whole_record(tmp_path):
     with file_limit(kept.held_bytes + 50), pytest.raises(OSError, match="File too large"):
         kept.append([fire(2)])
     kept.append([fire(3)])
-    assert numbers(records.read(content(tmp_path)).fires) == [1, 3]
+    assert numbers(records.read(content(tmp_path)).facts) == [1, 3]
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def test_a_file_whose_fsync_failed_is_never_trusted_again(tmp_path, monkeypatch)
             with pytest.raises(OSError, match="disk"):
                 kept.append([fire(number)])
     kept.append([fire(4)])
-    assert numbers(records.read(content(tmp_path)).fires) == [1, 4]
+    assert numbers(records.read(content(tmp_path)).facts) == [1, 4]
     assert len([path for path in kept.folder.glob("*.facts") if path.stat().st_size]) == 2
 
 
@@ -195,7 +195,7 @@ def test_a_spool_is_taken_over_when_its_process_is_dead_and_by_one_process_only(
     (left,) = spool.take_over(tmp_path)
     assert list(spool.take_over(tmp_path)) == [], "somebody has it"
     (file,) = left.files()
-    assert numbers(records.read(file.read_bytes()).fires) == [1]
+    assert numbers(records.read(file.read_bytes()).facts) == [1]
     left.remove(file)
     left.close()
     assert list(tmp_path.iterdir()) == []

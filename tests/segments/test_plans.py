@@ -6,13 +6,15 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from audience import identity
+from audience import accounts, attribute_names, attributes, identity, merging, recording, settling
 from audience.columns import batch_cursor, bigints, instants, integers, uuids
 from audience.instants import instant
 from audience.tenancy import acting_for
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
+from pixels.messages import ownsegments
 from segments import changes, counts, renewals, sweeper
+from segments import merging as membership_merging
 from segments.membership import holds
 from segments.models import Membership
 from tests.factories import NOON, make_advertiser, make_segment
@@ -43,12 +45,27 @@ def segment():
             " %s + random() * interval '30 days' FROM audience_profile",
             [segment.pk, NOON, NOON + timedelta(days=30), NOON, NOON, NOON],
         )
-        cursor.execute("ANALYZE audience_profile; ANALYZE audience_identifier; ANALYZE segments_membership")
+        cursor.execute(
+            "INSERT INTO audience_event (id, advertiser_id, profile_id, name, occurred_at, received_at, properties,"
+            " context) SELECT gen_random_uuid(), advertiser_id, id, (ARRAY['page', 'purchase'])[1 + n %% 2],"
+            " %s - n * interval '1 day', %s, '{}', '{}' FROM audience_profile, generate_series(0, 3) n",
+            [NOON, NOON],
+        )
+        cursor.execute(
+            "ANALYZE audience_profile; ANALYZE audience_identifier; ANALYZE segments_membership;"
+            " ANALYZE audience_event"
+        )
     return segment
 
 
 def scans(statement, parameters, *, as_the_door=False):
     """Return the (table, index) pairs that PostgreSQL's plan reads; a table without index stands with None."""
+    found = nodes(statement, parameters, as_the_door=as_the_door)
+    return {(node["Relation Name"], node.get("Index Name")) for node in found if "Relation Name" in node}
+
+
+def nodes(statement, parameters, *, as_the_door=False):
+    """Return the nodes of PostgreSQL's plan."""
     with batch_cursor(connection.connection) as cursor:
         if as_the_door:
             for option in SESSION_OPTIONS.split("-c ")[1:]:
@@ -56,12 +73,11 @@ def scans(statement, parameters, *, as_the_door=False):
         cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
         (plan,) = cursor.fetchone()
         cursor.execute("RESET ALL")
-    return set(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+    return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
 
 
 def _walk(node):
-    if "Relation Name" in node:
-        yield node["Relation Name"], node.get("Index Name")
+    yield node
     for child in node.get("Plans", []):
         yield from _walk(child)
 
@@ -78,13 +94,14 @@ def test_a_batch_renews_memberships_by_key(segment):
     keys = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), integers([1] * 3)]
     times, values = instants([instant(NOON)] * 3), integers([None] * 3)
     state = [times, times, values, times, times, times, times, values, times]
-    found = scans(renewals._RENEW.sql, [*keys, *state, 3], as_the_door=True)
+    found = scans(renewals._RENEW.sql, [*keys, *state, integers([0] * 3), 3], as_the_door=True)
     assert found <= {
         ("segments_membership", None),  # what is written
         ("segments_membership", "segments_membership_pkey"),
         ("segments_membership", "membership_of_segment"),
+        ("audience_profile", "audience_profile_pkey"),
     }
-    assert len(found) == 2
+    assert len(found) == 3
 
 
 def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
@@ -127,6 +144,13 @@ def test_members_are_read_in_the_order_of_their_key(segment):
     assert ("segments_membership", None) not in scans(statement, parameters)
 
 
+def test_a_page_reads_the_memberships_of_one_profile_by_key(segment):
+    asked = {"identifier": SOMEBODY.hex(), "codes": [], "at": NOON + timedelta(minutes=1)}
+    found = scans(ownsegments._HELD, asked)
+    assert ("audience_identifier", "audience_identifier_pkey") in found
+    assert ("segments_membership", "segments_membership_pkey") in found
+
+
 def test_a_refire_is_a_hot_update(segment):
     """Nothing that a re-fire changes stands in an index: `expires_at` in one made every re-fire non-HOT."""
     hot = {"value", "expires_at", "last_added_at", "decided_at", "starts_at"}
@@ -137,3 +161,51 @@ def test_a_refire_is_a_hot_update(segment):
         )
         indexed = {name for (name,) in cursor.fetchall()}
     assert not hot & indexed
+
+
+def test_a_rule_reads_a_profiles_newest_events_of_a_name_in_their_order(segment):
+    """However long the history is: n entries of one index, newest first, and no sort."""
+    newest = (
+        "SELECT e.occurred_at FROM unnest(%s::uuid[]) AS k(profile_id) CROSS JOIN LATERAL ("
+        " SELECT occurred_at FROM audience_event e WHERE e.profile_id = k.profile_id AND e.name = 'purchase'"
+        " ORDER BY occurred_at DESC LIMIT 3) e"
+    )
+    found = nodes(newest, [uuids([SOMEBODY] * 3)], as_the_door=True)
+    by = {node.get("Index Name") for node in found if node.get("Relation Name", "").startswith("audience_event")}
+    assert by
+    assert all(index and "profile_id_name_occurred_at" in index for index in by), by
+    assert "Sort" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize(
+    ("template", "columns"),
+    [
+        (recording._REMEMBER, "utt"),
+        (settling._LOCATE, "u"),
+        (settling._LOCK, "u"),
+        (settling._STANDINGS, "uu"),
+        (settling._CHANGE_IDENTIFIERS, "uutt"),
+        (settling._CHANGE_PROFILES, "uti"),
+        (attributes.OF_PROFILES.read, "ux"),
+        (attributes.OF_ACCOUNTS.read, "ux"),
+        (attributes._ALL_OF_PROFILES, "u"),
+        (attribute_names._KNOWN, "bxx"),
+        (accounts._LOCK, "u"),
+        (merging._MOVE_IDENTIFIERS, "uu"),
+        (merging._MOVE_EVENTS, "uu"),
+        (merging._MOVE_ACCOUNTS, "uu"),
+        (merging._MOVE_PROFILES, "uu"),
+        (membership_merging._READ, "u"),
+        (membership_merging._MOVE_TRANSITIONS, "uu"),
+    ],
+)
+def test_a_batch_of_messages_reads_no_table_from_end_to_end(segment, template, columns):
+    values = {
+        "u": uuids([SOMEBODY] * 3),
+        "t": instants([instant(NOON)] * 3),
+        "i": integers([1] * 3),
+        "b": bigints([1] * 3),
+        "x": "{a,b,c}",
+    }
+    found = nodes(template.sql, [values[column] for column in columns], as_the_door=True)
+    assert [node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"] == []

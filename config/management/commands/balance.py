@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from pixels.balance import DAYS, SOURCE, Balance, Line, balance, pending_in
+from pixels.balance import DAYS, Balance, Line, balance, pending_in
 
 HEADINGS = (
     "Advertiser",
@@ -59,7 +59,7 @@ def table(lines: Sequence[Line]) -> Iterator[str]:
 def _cells(line: Line) -> tuple[str, ...]:
     whose = "(none)" if line.advertiser_id is None else f"{line.advertiser_id} {line.advertiser}".strip()
     return (
-        *(whose, SOURCE, str(line.day)),
+        *(whose, line.source, str(line.day)),
         *(f"{number:,}" for number in (line.received, line.applied, line.duplicate)),
         *(_by_reason(line.rejected), _by_reason(line.suppressed), f"{line.pending:,}"),
     )
@@ -83,7 +83,7 @@ def _line_as_json(line: Line) -> dict[str, Any]:
     return {
         "advertiser": line.advertiser_id,
         "name": line.advertiser,
-        "source": SOURCE,
+        "source": line.source,
         "day": line.day.isoformat(),
         "received": line.received,
         "applied": line.applied,

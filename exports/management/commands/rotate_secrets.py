@@ -4,6 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from audience import proofs
+from audience.models import IdentitySecret
+from audience.sealing import Unreadable
 from audience.tenancy import acting_for
 from exports import vault
 from exports.models import DestinationSecret
@@ -24,6 +27,11 @@ class Command(BaseCommand):
                     rotated += vault.rotate(stored)
                 except DeliveryError:
                     unreadable.append(f"{stored.destination} ({stored.get_kind_display()})")
+        for secret in IdentitySecret.all_advertisers.select_related("advertiser").iterator():
+            try:
+                rotated += proofs.rotate(secret)
+            except Unreadable:
+                unreadable.append(f"{secret.advertiser} (identity secret)")
         self.stdout.write(f"{rotated} secrets were sealed anew.")
         if unreadable:
             raise CommandError("These could not be opened with any of the keys: " + ", ".join(unreadable))

@@ -1,0 +1,140 @@
+"""Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
+
+    look which are new -> whose are they -> merge -> append events -> accounts -> attributes
+
+Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, accounts, each
+sorted. What is decided before the profiles are locked is looked at again under the locks.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
+
+from django.conf import settings
+
+from audience import accounts, attribute_names, attributes, events
+from audience.accounts import Belonging, account_id
+from audience.attribute_names import Name
+from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
+from audience.columns import instants, uuids
+from audience.events import Fact
+from audience.instants import HOUR, Instant
+from audience.messages import Message
+from audience.settling import Notes, settle
+from audience.talk import Talk, reads
+
+REMEMBERED_DAYS = 8
+_DAY = 24 * HOUR
+
+
+class Recorded(NamedTuple):
+    """How a message ended. A rejected one has a reason of pixels.md 4.4; a note is for the marketer."""
+
+    outcome: Literal["applied", "duplicate", "rejected"]
+    reason: str = ""
+    profile_id: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
+    """Record messages; return how each ended, in their order.
+
+    Raises `ProfileGone` where somebody else has changed meanwhile whose they are: roll back, and record them again.
+    """
+    if not messages:
+        return []
+    ended = yield from _drop_repeats(messages)
+    yield from _drop_overfull(messages, ended)
+    kept = [number for number, end in enumerate(ended) if end is None]
+    if kept:
+        profiles, notes = yield from _put([messages[number] for number in kept])
+        for number, profile, noted in zip(kept, profiles, notes, strict=True):
+            ended[number] = Recorded("applied", profile_id=profile, notes=noted)
+    return [end for end in ended if end is not None]
+
+
+# Whoever stores the same message at this moment is waited for by the key. Across midnight the keys differ: two that
+# come in that very moment are both applied, and change nothing twice: events have their own key.
+_REMEMBER = reads(
+    """
+    INSERT INTO audience_messageid (id, day)
+    SELECT a.id, a.day FROM unnest(%s::uuid[], %s::timestamptz[]) AS a(id, day)
+    WHERE NOT EXISTS (
+        SELECT FROM audience_messageid m WHERE m.id = a.id AND m.day >= (%s::timestamptz[])[1]
+    )
+    ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id
+    """
+)
+
+
+def _drop_repeats(messages: Sequence[Message]) -> Talk[list[Recorded | None]]:
+    """Return an end for each message that has come before; None for the others, which are remembered now."""
+    days: dict[bytes, Instant] = {}
+    for message in messages:
+        days.setdefault(message.id, message.received_at - message.received_at % _DAY)
+    oldest = min(days.values()) - REMEMBERED_DAYS * _DAY
+    (rows,) = yield [_REMEMBER(uuids(list(days)), instants(list(days.values())), instants([oldest]))]
+    new = {id_ for (id_,) in rows}
+    ended: list[Recorded | None] = []
+    for message in messages:
+        ended.append(None if message.id in new else Recorded("duplicate"))
+        new.discard(message.id)
+    return ended
+
+
+def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) -> Talk[None]:
+    """Reject what has no sender, or an attribute for which the advertiser has no room."""
+    names: dict[int, list[Name]] = {}
+    for number, message in enumerate(messages):
+        if ended[number] is None and message.own is None and not message.proven:
+            ended[number] = Recorded("rejected", "no_id")
+        elif ended[number] is None and message.traits != "{}":
+            of = OF_ACCOUNTS.of if message.account else OF_PROFILES.of
+            names[number] = [(message.advertiser_id, of, name) for name in read_traits(message.traits)]
+    wanted = {name for some in names.values() for name in some}
+    refused = yield from attribute_names.refuse(
+        wanted, max(message.received_at for message in messages), most=settings.MUSTER_ATTRIBUTES_PER_ADVERTISER
+    )
+    for number, some in names.items():
+        if not refused.isdisjoint(some):
+            ended[number] = Recorded("rejected", "too_many_properties")
+
+
+def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
+    """Put new messages where they belong; return the profile of each, and what is to be noted of it."""
+    profiles, notes = yield from settle(messages)
+    facts = [Fact(profile, message) for profile, message in zip(profiles, messages, strict=True)]
+    yield from events.append([fact for fact in facts if fact.message.event])
+    yield from _put_traits(facts)
+    return profiles, notes
+
+
+def _put_traits(facts: Collection[Fact]) -> Talk[None]:
+    """Keep what messages tell of accounts and profiles. Accounts are locked first, where there are any."""
+    of_account = [fact for fact in facts if fact.message.account]
+    yield from accounts.join([_belonging(fact) for fact in of_account])
+    yield from attributes.put([telling for fact in of_account for telling in _tellings(fact)], OF_ACCOUNTS)
+    of_profile = [fact for fact in facts if not fact.message.account]
+    yield from attributes.put([telling for fact in of_profile for telling in _tellings(fact)], OF_PROFILES)
+
+
+def _belonging(fact: Fact) -> Belonging:
+    message = fact.message
+    return Belonging(
+        message.advertiser_id, message.account, fact.profile_id, message.occurred_at, message.received_at
+    )
+
+
+def _tellings(fact: Fact) -> list[Telling]:
+    message = fact.message
+    if message.traits == "{}":
+        return []
+    owner = account_id(message.advertiser_id, message.account) if message.account else fact.profile_id
+    at = message.occurred_at
+    return [
+        Telling(
+            message.advertiser_id,
+            (owner, name),
+            Told(value, at, at, message.id, None, message.source_id, message.kind),
+        )
+        for name, value in read_traits(message.traits).items()
+    ]

@@ -1,0 +1,191 @@
+"""Find out whose messages are, and let that be so: identifiers, profiles and merges, written under locks.
+
+First all is looked up and decided without a lock (`audience.resolution`); then what is new is inserted, the profiles
+are locked, and all is looked up again. Only where nothing has changed is the rest written.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from audience.columns import bigints, instants, integers, texts, uuids
+from audience.identity import SEEN_PRECISION, Key, ProfileGone
+from audience.instants import Instant
+from audience.merging import Pair, merge
+from audience.messages import Message
+from audience.resolution import SHARED, Place, Resolver, Standing
+from audience.talk import Rows, Statement, Talk, reads, writes
+
+log = structlog.get_logger(__name__)
+
+Notes = tuple[str, ...]
+
+_LOCATE = reads("SELECT id, profile_id, last_seen_at, proved_at FROM audience_identifier WHERE id = ANY(%s::uuid[])")
+# Needs the index on `profile_id`. Without those that this batch has just made.
+_STANDINGS = reads(
+    """
+    SELECT profile_id, count(*)::int, (count(*) FILTER (WHERE kind = 'customer_id'))::int FROM audience_identifier
+    WHERE profile_id = ANY(%s::uuid[]) AND NOT id = ANY(%s::uuid[]) GROUP BY profile_id
+    """
+)
+_LOCK = reads(
+    "SELECT id, advertiser_id, last_seen_at FROM audience_profile WHERE id = ANY(%s::uuid[])"
+    " ORDER BY id FOR NO KEY UPDATE"
+)
+_MAKE_IDENTIFIERS = reads(
+    """
+    INSERT INTO audience_identifier (id, advertiser_id, kind, value, profile_id, first_seen_at, last_seen_at)
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::timestamptz[],
+        %s::timestamptz[])
+    ON CONFLICT (id) DO NOTHING RETURNING id
+    """
+)
+_MAKE_PROFILES = writes(
+    """
+    INSERT INTO audience_profile (id, advertiser_id, first_seen_at, last_seen_at)
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+    """
+)
+_CHANGE_IDENTIFIERS = writes(
+    """
+    UPDATE audience_identifier i SET profile_id = s.profile_id, last_seen_at = greatest(i.last_seen_at, s.seen_at),
+        proved_at = s.proved_at
+    FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::timestamptz[])
+        AS s(id, profile_id, seen_at, proved_at)
+    WHERE i.id = s.id
+    """
+)
+_CHANGE_PROFILES = writes(
+    """
+    UPDATE audience_profile p SET last_seen_at = greatest(p.last_seen_at, s.seen_at), losses = p.losses + s.losses
+    FROM unnest(%s::uuid[], %s::timestamptz[], %s::int[]) AS s(id, seen_at, losses) WHERE p.id = s.id
+    """
+)
+
+
+class Found(NamedTuple):
+    """What is known of the identifiers of messages."""
+
+    keys: Mapping[bytes, Key]
+    rows: Mapping[bytes, tuple[bytes, Instant, Instant | None]]  # of `_LOCATE`
+    standings: Mapping[bytes, Standing]
+
+    @property
+    def places(self) -> dict[Key, Place]:
+        return {self.keys[id_]: Place(profile, proved) for id_, (profile, _, proved) in self.rows.items()}
+
+    @property
+    def profiles(self) -> list[bytes]:
+        return sorted({profile for profile, _, _ in self.rows.values()})
+
+
+def settle(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
+    """Return the profile of each message, locked, and what is to be noted of the message.
+
+    Raises `ProfileGone` where somebody else changes meanwhile whose they are.
+    """
+    now = max(message.received_at for message in messages)
+    found = yield from _look_up(messages)
+    resolver = Resolver(found.places, found.standings, most_identifiers=settings.MUSTER_IDENTIFIERS_PER_PROFILE)
+    whose, notes = zip(*[resolver.resolve(message) for message in messages], strict=True)
+    yield from _write(resolver, found, now)
+    profiles = [resolver.find(profile) for profile in whose]
+    for profile in {profile for profile, noted in zip(profiles, notes, strict=True) if SHARED in noted}:
+        log.warning("shared_identifier", profile=str(UUID(bytes=profile)))
+    return profiles, list(notes)
+
+
+def _look_up(messages: Sequence[Message]) -> Talk[Found]:
+    """Look the identifiers of messages up, and how their profiles stand. Nothing is locked."""
+    keys = {key.id: key for message in messages for key in _keys_of(message)}
+    (located,) = yield [_LOCATE(uuids(list(keys)))]
+    found = Found(keys, {row[0]: row[1:] for row in located}, {})
+    standings: Rows = []
+    if found.rows:
+        (standings,) = yield [_STANDINGS(uuids(found.profiles), uuids([]))]
+    return found._replace(standings=_standings(standings))
+
+
+def _keys_of(message: Message) -> list[Key]:
+    alone = [key for key in (message.own, message.previous) if key is not None]
+    return [*alone, *message.linked, *message.proven]
+
+
+def _standings(rows: Rows) -> dict[bytes, Standing]:
+    return {profile: Standing(identifiers, customers) for profile, identifiers, customers in rows}
+
+
+def _write(resolver: Resolver, found: Found, now: Instant) -> Talk[None]:
+    """Lock everybody, and write what was resolved: identifiers, profiles, merges."""
+    owners = {resolver.find(place.profile_id): key.advertiser_id for key, place in resolver.places.items()}
+    made = sorted(resolver.new_keys, key=lambda key: key.id)
+    makes = _make_identifiers(made, resolver, now)
+    ids, new = uuids(list(found.keys)), uuids([key.id for key in made])
+    stored = uuids(found.profiles)
+    answers = yield [makes, _LOCK(stored), _LOCATE(ids), _STANDINGS(stored, new)]
+    seen = _check(found, resolver, *answers)
+    fresh = sorted({*resolver.new_profiles} & {*owners})
+    if fresh:
+        times = instants([resolver.new_profiles[profile] for profile in fresh])
+        nows = instants([now] * len(fresh))
+        yield [_MAKE_PROFILES(uuids(fresh), bigints([owners[profile] for profile in fresh]), times, nows)]
+    merges = resolver.merges()
+    yield from merge([Pair(owners[into], gone, into) for gone, into in merges.items()], now)
+    yield _changes(resolver, found, seen, now)
+
+
+def _make_identifiers(made: Sequence[Key], resolver: Resolver, now: Instant) -> Statement:
+    times = instants([now] * len(made))
+    return _MAKE_IDENTIFIERS(
+        uuids([key.id for key in made]),
+        bigints([key.advertiser_id for key in made]),
+        texts([key.kind for key in made]),
+        texts([key.value for key in made]),
+        uuids([resolver.find(resolver.places[key].profile_id) for key in made]),
+        times,
+        times,
+    )
+
+
+def _check(
+    found: Found, resolver: Resolver, made: Rows, locked: Rows, located: Rows, standings: Rows
+) -> dict[bytes, Instant]:
+    """Return when the profiles were seen last; raise `ProfileGone` where the locks find other facts than before."""
+    new = {key.id for key in resolver.new_keys}
+    now_found = {row[0]: (row[1], row[3]) for row in located if row[0] not in new}
+    then_found = {id_: (profile, proved_at) for id_, (profile, _, proved_at) in found.rows.items()}
+    owners = {profile: advertiser for profile, advertiser, _ in locked}
+    is_theirs = all(owners.get(place.profile_id) == key.advertiser_id for key, place in found.places.items())
+    is_same = len(made) == len(new) and now_found == then_found and _standings(standings) == found.standings
+    if not is_same or not is_theirs:
+        raise ProfileGone(list(found.keys.values()))
+    return {profile: seen_at for profile, _, seen_at in locked}
+
+
+def _changes(resolver: Resolver, found: Found, seen: Mapping[bytes, Instant], now: Instant) -> list[Statement]:
+    """Return the statements that change identifiers and profiles which were there before, or were proved."""
+    since = now - SEEN_PRECISION
+    changed = {*resolver.proved, *(key for key in resolver.moved if key.id in found.rows)}
+    changed |= {found.keys[id_] for id_, (_, seen_at, _) in found.rows.items() if seen_at < since}
+    statements = []
+    if changed:
+        keys = sorted(changed, key=lambda key: key.id)
+        places = [resolver.places[key] for key in keys]
+        statements.append(
+            _CHANGE_IDENTIFIERS(
+                uuids([key.id for key in keys]),
+                uuids([resolver.find(place.profile_id) for place in places]),
+                instants([now] * len(keys)),
+                instants([place.proved_at for place in places]),
+            )
+        )
+    losers = [resolver.find(whence) for key, whence in resolver.moved.items() if key.id in found.rows]
+    unseen = {resolver.find(profile) for profile, seen_at in seen.items() if seen_at < since}
+    touched = sorted((unseen | {*losers}) - {*resolver.new_profiles})
+    if touched:
+        losses = integers([losers.count(profile) for profile in touched])
+        statements.append(_CHANGE_PROFILES(uuids(touched), instants([now] * len(touched)), losses))
+    return statements

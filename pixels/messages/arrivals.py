@@ -1,0 +1,35 @@
+"""A message on its way through a batch, and how it ended."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from audience.instants import Instant
+from audience.messages import Message
+from pixels.messages.errors import MessageError
+from pixels.reasons import Outcome
+
+
+class Arrival(NamedTuple):
+    """One message that has come, good or refused.
+
+    `id`, 16 bytes, is that of this arrival: a message that is sent twice arrives twice, and is counted twice. A spool
+    or a commit whose answer was lost brings the same arrival again, and then it counts once.
+    """
+
+    id: bytes
+    received_at: Instant
+    advertiser_id: int
+    key_id: int
+    message: Message | None
+    error: MessageError | None = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """An arrival that is committed, or waits in the spool; segments it made its profile join and leave, by id."""
+
+    arrival: Arrival
+    outcome: Outcome
+    error: MessageError | None = None
+    joined: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()

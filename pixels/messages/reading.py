@@ -1,0 +1,165 @@
+"""From JSON values to messages: each is read for itself, so that a bad one holds back no other."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from audience.context.reading import context_of
+from audience.ids import uuid7_bytes
+from audience.instants import unix_milliseconds
+from audience.messages import Kind, Message
+from pixels.messages import identities
+from pixels.messages.bodies import (
+    EVENT_BYTES,
+    EVENTS,
+    LONGEST_NAME,
+    Object,
+    check_size,
+    clean_object,
+    clean_text,
+    dump,
+)
+from pixels.messages.errors import Bad, MessageError, Refused, RequestError
+from pixels.messages.sender import Sender
+from pixels.messages.surroundings import cut_addresses
+from pixels.messages.times import occurred_at
+
+LONGEST_MESSAGE_ID = 100
+KINDS: tuple[Kind, ...] = get_args(Kind)
+# The name of the event where the message itself says it by its kind.
+_VIEWS = ("page", "screen")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One message of a request: good, or refused with an error. `name` is its messageId as far as it can be read."""
+
+    name: str
+    message: Message | None = None
+    error: MessageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a batch says for all its messages."""
+
+    context: Object
+    sent_at: object = None
+    is_small: bool = False  # so small that no message in it can be too large
+
+
+def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) -> list[Read]:
+    """Return the messages of a body, in order: one of this kind, or without a kind those of a batch.
+
+    `size` is the body's in bytes, unpacked. Raises `Refused`.
+    """
+    envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= EVENT_BYTES)
+    if kind is not None:
+        return [_read(body, kind, sender, envelope)]
+    batch = body.get("batch")
+    if not isinstance(batch, list):
+        raise Refused(RequestError.INVALID_JSON)
+    if not batch:
+        raise Refused(RequestError.EMPTY_BATCH)
+    if len(batch) > EVENTS:
+        raise Refused(RequestError.PAYLOAD_TOO_LARGE)
+    return [_read(one, None, sender, envelope) for one in batch]
+
+
+def fact_id(advertiser_id: int, name: str) -> bytes:
+    """Return the id of a message with a messageId: the same one is the same fact, for one advertiser only."""
+    return hashlib.sha256(f"message\0{advertiser_id}\0{name}".encode()).digest()[:16]
+
+
+def _read(raw: Any, kind: Kind | None, sender: Sender, envelope: Envelope) -> Read:
+    name = ""
+    try:
+        if not isinstance(raw, dict):
+            raise Bad(MessageError.BAD_TYPE)
+        name = _name(raw.get("messageId"))
+        return Read(name, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
+    except Bad as bad:
+        return Read(name, error=bad.error)
+
+
+def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envelope) -> Message:
+    if not envelope.is_small:
+        check_size(raw)
+    received_at = sender.received_at
+    happened_at = occurred_at(
+        raw.get("timestamp") or raw.get("originalTimestamp"), raw.get("sentAt") or envelope.sent_at, received_at
+    )
+    if happened_at < sender.oldest:
+        raise Bad(MessageError.TOO_OLD)
+    context = {**envelope.context, **_context(raw)}
+    who = identities.decide(kind, identities.read(raw, context), _traits(raw, kind, context), sender)
+    event, properties = _event(raw, kind)
+    return Message(
+        id=fact_id(sender.key.advertiser_id, name) if name else uuid7_bytes(unix_milliseconds(received_at)),
+        kind=kind,
+        advertiser_id=sender.key.advertiser_id,
+        received_at=received_at,
+        occurred_at=happened_at,
+        own=who.own,
+        linked=who.linked,
+        proven=who.proven,
+        event=event,
+        properties=dump(properties),
+        context=dump(context_of(context, sender.seen, sender.keeping, places=sender.places)),
+        traits=dump(who.traits),
+        account=who.account,
+        previous=who.previous,
+        source_id=sender.key.id,
+    )
+
+
+def _event(raw: Object, kind: Kind) -> tuple[str, Object]:
+    """Return the event that a message is, and its properties; nothing for those that are none."""
+    if kind == "track":
+        return _event_name(raw.get("event")), clean_object(raw.get("properties"))
+    if kind not in _VIEWS:
+        return "", {}
+    properties = cut_addresses(clean_object(raw.get("properties")))
+    for field in ("name", "category"):
+        said = clean_text(raw.get(field), LONGEST_NAME)
+        if said:
+            properties.setdefault(field, said)
+    return kind, properties
+
+
+def _event_name(value: object) -> str:
+    if not isinstance(value, str | None):
+        raise Bad(MessageError.NO_EVENT_NAME)
+    name = clean_text(value, LONGEST_NAME).strip()
+    if not name:
+        raise Bad(MessageError.NO_EVENT_NAME)
+    return name
+
+
+def _traits(raw: Object, kind: Kind, context: Object) -> Object:
+    """Return the traits of an identify or group call. Some clients write those of an identify into its context."""
+    if kind not in ("identify", "group"):
+        return {}
+    told = context.get("traits") if kind == "identify" and not raw.get("traits") else raw.get("traits")
+    return clean_object(told)
+
+
+def _context(raw: Object) -> Object:
+    """Return a context; what is none is as good as nothing, because nobody is refused for how a page looks."""
+    context = raw.get("context")
+    return context if isinstance(context, dict) else {}
+
+
+def _name(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_MESSAGE_ID:
+        raise Bad(MessageError.BAD_MESSAGE_ID)
+    return clean_text(value, LONGEST_MESSAGE_ID)
+
+
+def _kind(value: object) -> Kind:
+    for kind in KINDS:
+        if value == kind:
+            return kind
+    raise Bad(MessageError.BAD_TYPE)
