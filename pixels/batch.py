@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
@@ -90,19 +90,15 @@ class Done(NamedTuple):
 def store(
     facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
 ) -> Talk[Done]:
-    """Store a batch in one transaction: its fires, then its messages.
+    """Store a batch, all of it fires or all of it messages, in one transaction.
 
-    Raises `ProfileGone` or `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be
-    committed.
+    Not both: each has an order of its own in which it takes its locks. Raises `ProfileGone` or `RowsChanged` where
+    `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
-    fires = [fact for fact in facts if isinstance(fact, Fire)]
-    done = yield from store_fires(fires, day_of, memory, repeats)
-    if len(fires) == len(facts):
-        return done
-    kept = yield from keep([fact for fact in facts if isinstance(fact, Arrival)])
-    of_fires: Iterator[Ended] = iter(done.stored)
-    of_messages: Iterator[Ended] = iter(kept)
-    return done._replace(stored=[next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts])
+    arrivals = [fact for fact in facts if isinstance(fact, Arrival)]
+    if arrivals:
+        return Done([*(yield from keep(arrivals))])
+    return (yield from store_fires([fact for fact in facts if isinstance(fact, Fire)], day_of, memory, repeats))
 
 
 def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats) -> Talk[Done]:

@@ -69,8 +69,14 @@ class Commits:
 
     async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
         """Store facts; return how each ended. Raises `DatabaseAway`."""
+        fires = [fact for fact in facts if isinstance(fact, Fire)]
         try:
-            return await self._commit_or_split(facts, repeats)
+            if not fires or len(fires) == len(facts):
+                return await self._commit_or_split(facts, repeats)
+            of_fires = iter(await self._commit_or_split(fires, repeats))
+            messages = [fact for fact in facts if not isinstance(fact, Fire)]
+            of_messages = iter(await self._commit_or_split(messages, repeats))
+            return [next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts]
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()
