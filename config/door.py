@@ -16,11 +16,13 @@ from typing import Any
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.conf import settings
+
+settings.INSTALLED_APPS = settings.DOOR_APPS
 django.setup()
 
-from django.conf import settings  # noqa: E402 (after setup)
-
-from audience import metrics  # noqa: E402
+from audience import metrics  # noqa: E402 (after setup)
 from audience.context import device  # noqa: E402
 from config.drain import CLOSING, Drain  # noqa: E402
 from config.leash import end_with_starter  # noqa: E402
