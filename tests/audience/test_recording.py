@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from prometheus_client import REGISTRY
 from psycopg import DataError
 
 from audience import accounts, recording, resolution, settling
@@ -168,11 +169,13 @@ def test_a_batch_may_meet_merge_and_move_the_same_person(shop):
 @pytest.mark.spec("T7")
 def test_an_identifier_that_crowds_share_cannot_glue_them(shop, settings):
     settings.MUSTER_IDENTIFIERS_PER_PROFILE = 3
+    before = REGISTRY.get_sample_value("muster_shared_identifiers_total")
     shop.send("browser:1", "customer_id:C1", "email:all@example.com")
     end = shop.send("browser:2", "email:all@example.com")
 
     assert end.outcome == "applied"
     assert end.notes == (resolution.SHARED,)
+    assert REGISTRY.get_sample_value("muster_shared_identifiers_total") == before + 1
     assert names(shop) == {"browser:1 customer_id:C1 email:all@example.com"}
     shop.send("browser:2")
     assert shop.send("browser:2", "email:all@example.com").notes == (resolution.SHARED,)
