@@ -1,8 +1,10 @@
 """Messages lead to people as pixels.md 4.3 says: what nobody proves takes nothing from anybody."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 from prometheus_client import REGISTRY
@@ -25,9 +27,13 @@ from audience.models import (
     Profile,
 )
 from audience.partitions import drop_old_partitions, make_partitions
+from audience.pipeline import Pipeline
 from audience.talk import speak
+from pixels.commits import SESSION_OPTIONS
+from segments.models import Membership
 from tests.audience.messages import Sender, attributes_of, events_by_person, people, record_all
-from tests.factories import NOON, make_advertiser
+from tests.factories import NOON, make_advertiser, make_member, make_profile, make_segment
+from tests.pixels.test_committer import conninfo
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -312,3 +318,33 @@ def test_nothing_is_half_way(shop):
     ):
         speak(cursor, talk)
     assert state() == before
+
+
+def test_the_same_goes_through_a_pipeline_with_the_plans_of_the_door(shop):
+    """All that a batch may bring, over one connection as the door has it."""
+    make_member(make_segment(shop.advertiser), make_profile(shop.advertiser, browser="1"))
+    make_member(make_segment(shop.advertiser, "vip"), make_profile(shop.advertiser, customer_id="C1"))
+    batches = [
+        [shop.message("browser:1", at=1, traits={"plan": "free", "city": None})],
+        [shop.message("browser:1", kind="group", account="acme", at=2, traits={"industry": "retail"})],
+        [shop.message(None, "customer_id:C1", at=3, traits={"plan": 'gold "plus"'})],
+        [shop.message("browser:1", "customer_id:C1", at=70), shop.message("browser:1", linked=["device:a:x"], at=71)],
+        [shop.message("browser:1", "customer_id:C2", at=140)],
+        [shop.message(None, "customer_id:C1", kind="alias", previous="customer_id:C3", at=141)],
+    ]
+
+    async def send():
+        pipeline = await Pipeline.connect(psycopg.conninfo.make_conninfo(conninfo(), options=SESSION_OPTIONS))
+        ends = [end for batch in batches for end in await pipeline.transact(recording.record(batch))]
+        again = await pipeline.transact(recording.record(batches[0]))
+        pipeline.close()
+        return ends, again
+
+    ends, (again,) = asyncio.run(send())
+    assert {end.outcome for end in ends} == {"applied"}
+    assert again.outcome == "duplicate"
+    assert names(shop) == {"customer_id:C1 customer_id:C3 device:a:x", "browser:1 customer_id:C2"}
+    customer = UUID(bytes=ends[2].profile_id)
+    assert attributes_of(customer) == {"plan": 'gold "plus"', "city": None}
+    assert Membership.all_advertisers.filter(profile_id=customer).count() == 2
+    assert AccountMember.all_advertisers.get().profile_id == customer
