@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from audience import partitions
+from audience import merging, partitions
 
 
 @shared_task(ignore_result=True)
@@ -13,3 +13,8 @@ def make_partitions() -> None:
 @shared_task(ignore_result=True)
 def drop_old_partitions() -> None:
     partitions.drop_old_partitions()
+
+
+@shared_task(ignore_result=True)
+def forget_merges() -> None:
+    merging.forget_merges()

@@ -25,6 +25,7 @@ CLOCKWORK = {
     "exports.tasks.drop_kept_files": 3600,
     "audience.tasks.make_partitions": 3600,
     "audience.tasks.drop_old_partitions": 3600,
+    "audience.tasks.forget_merges": 24 * 3600,
     "pixels.tasks.forget_pages": 3600,
     "segments.tasks.forget_passers_by": 24 * 3600,
     "segments.tasks.check_counts": 24 * 3600,

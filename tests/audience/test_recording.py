@@ -14,6 +14,7 @@ from audience import accounts, recording, resolution, settling
 from audience.columns import batch_cursor
 from audience.identity import ProfileGone
 from audience.ids import uuid7
+from audience.merging import forget_merges
 from audience.models import (
     Account,
     AccountAttribute,
@@ -125,6 +126,14 @@ def test_merges_are_found_to_their_end(shop):
     shop.send("browser:2", "email:jo@example.com")
     shop.send(None, "customer_id:C1", previous="browser:1")
     assert {merged.into_id for merged in Merge.all_advertisers.all()} == {Profile.all_advertisers.get().pk}
+
+
+def test_where_a_profile_went_is_known_for_thirteen_months(shop):
+    shop.send("browser:1")
+    shop.send(None, "customer_id:C1")
+    shop.send("browser:1", "customer_id:C1")
+    assert forget_merges(NOON + timedelta(days=403)) == 0
+    assert forget_merges(NOON + timedelta(days=404)) == 1
 
 
 def test_shared_device_does_not_merge(shop):
