@@ -12,6 +12,13 @@ from pixels.answers import NOT_ALLOWED, Answer, Header
 # The second one is for pages that want to keep this version of the calls.
 PATHS = frozenset({"/muster.js", "/muster-1.js"})
 SOURCE = Path(__file__).with_name("muster.js")
+# What a page holds itself: stand-ins that take calls until the script is there.
+SNIPPET = (
+    "(function(w,m){m=w.muster=w.muster||{q:[]};"
+    '"init page track identify group consent segments fire optOut optIn ready".split(" ").forEach(\n'
+    "function(n){m[n]=m[n]||function(){var a=[].slice.call(arguments);"
+    "return new Promise(function(r){m.q.push([n,a,r])})}})})(window);\n"
+)
 NOTICE = "/* muster.js 1: what it sends and stores is told in docs/muster-js.md of Muster. */\n"
 
 

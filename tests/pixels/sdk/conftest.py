@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.pixels.sdk.recorder import SNIPPET, PixelHost, Site, pixel_host, site
+from pixels.sdk import SNIPPET
+from tests.pixels.sdk.recorder import PixelHost, Site, pixel_host, site
 
 KEY = "mw_4f9c2b7a"
 

@@ -16,10 +16,6 @@ from pixels import sdk
 from pixels.answers import GIF
 from tests.pixels.doors import until
 
-SNIPPET = """(function(w,m){m=w.muster=w.muster||{q:[]};
-"init page track identify group consent segments fire optOut optIn ready".split(" ").forEach(
-function(n){m[n]=m[n]||function(){var a=[].slice.call(arguments);return new Promise(function(r){m.q.push([n,a,r])})}})
-})(window);"""
 # Signed values as a server mints them.
 FIRST_ID = "1.k1.000102030405060708090a0b0c0d0e0f.20779.6cEnH6AEZ5rSdABMf0FOCA"
 SECOND_ID = "1.k2.000102030405060708090a0b0c0d0e0f.20779.AAAAAAAAAAAAAAAAAAAAAA"

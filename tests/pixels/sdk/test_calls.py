@@ -1,7 +1,11 @@
 """What a page can call, and what it gets, in a real browser and across origins."""
 
+import re
+
 import pytest
 
+from pixels import sdk
+from pixels.sdk import SNIPPET
 from tests.pixels.sdk.conftest import KEY
 from tests.pixels.sdk.recorder import FIRST_ID, good
 
@@ -227,3 +231,18 @@ def test_another_host_than_that_of_the_script(shop, form):
     with shop.page.expect_request(lambda request: "/v1/t" in request.url) as sent:
         shop.do(f"(muster.init('{KEY}', {{autoPage: false, host: '{host}'}}), void muster.track('a'))")
     assert sent.value.url.startswith(("http://" if "://" in host else "https://") + "px.pixels.localhost")
+
+
+def test_the_page_of_documentation_prints_the_snippet_and_tells_of_every_call(shop):
+    printed = (sdk.SOURCE.parents[2] / "docs/muster-js.md").read_text()
+    tag = re.search(r"<script>.*?</script><script.*?</script>", printed, re.DOTALL)[0].replace("\n    ", "\n")
+    assert SNIPPET in tag
+    shop.site.pages["/"] = tag.replace("https://px.example.com", shop.pixel_origin)
+    shop.page.goto(shop.origin)
+    shop.host.wait_for("page")
+    assert shop.host.events[0]["writeKey"] == KEY
+
+    called = set(re.findall(r"`(\w+)\(", printed.partition("## Calls")[2].partition("## Consent")[0]))
+    assert called | {"init"} == {name for name in shop.do("Object.keys(muster)") if name not in "qv"}
+    read = set(re.findall(r"\boptions\.(\w+)", sdk.SOURCE.read_text()))
+    assert set(re.findall(r"^\| `(\w+)` \|", printed.partition("## Calls")[0], re.MULTILINE)) == read

@@ -1,6 +1,8 @@
 """The SDK in browsers as they are, with nobody at the wheel: the pages drive themselves, and the pixel host tells."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from pixels.sdk import SNIPPET
 from tests.pixels.doors import until
 from tests.pixels.sdk.conftest import KEY
-from tests.pixels.sdk.recorder import FIRST_ID, SNIPPET, PixelHost, Site, pixel_host, site
+from tests.pixels.sdk.recorder import FIRST_ID, PixelHost, Site, pixel_host, site
+from tests.pixels.shop import Shop
 
 pytestmark = [pytest.mark.browser, pytest.mark.spec("pixels.md 4.1")]
 
+# Debian's package webkit2gtk-driver has it, in a folder that is named for the machine. It needs a screen.
+MINIBROWSER = next((str(path) for path in Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")), "MiniBrowser")
 CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--no-first-run", "--disable-gpu", "--user-data-dir={folder}"]
 FIREFOX = ["firefox-esr", "--headless", "--no-remote", "--profile", "{folder}"]
+WEBKIT = ["xvfb-run", "--auto-servernum", MINIBROWSER, "--private"]
 # A first start of Firefox would ask its maker for this and that. Names under localhost are this machine.
 FIREFOX_SETTINGS = """
 user_pref("app.normandy.enabled", false);
@@ -29,15 +36,18 @@ user_pref("toolkit.telemetry.enabled", false);
 @contextmanager
 def browsing(words: list[str], folder: Path, url: str) -> Iterator[None]:
     """Let a browser open a page, in a profile of its own."""
-    if shutil.which(words[0]) is None:
-        pytest.skip(f"{words[0]} is not installed")
+    for program in (words[0], MINIBROWSER if words is WEBKIT else words[0]):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
     (folder / "user.js").write_text(FIREFOX_SETTINGS)
     command = [word.format(folder=folder) for word in words]
-    browser = subprocess.Popen([*command, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    homes = {name: str(folder) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    browser = subprocess.Popen([*command, url], env={**os.environ, **homes}, start_new_session=True, **quiet)
     try:
         yield
     finally:
-        browser.terminate()
+        os.killpg(browser.pid, signal.SIGTERM)  # the screen too
         browser.wait(20)
 
 
@@ -67,7 +77,7 @@ def html(host: PixelHost, code: str) -> str:
     )
 
 
-@pytest.mark.parametrize("browser", [CHROMIUM, FIREFOX], ids=lambda words: words[0])
+@pytest.mark.parametrize("browser", [CHROMIUM, FIREFOX, WEBKIT], ids=["chromium", "firefox", "webkit"])
 def test_a_visit_from_the_first_call_to_the_last_beacon(browser, pages, host, tmp_path):
     pages.pages["/"] = html(
         host,
@@ -121,3 +131,18 @@ def test_a_page_that_is_only_prerendered_sends_nothing(pages, host, tmp_path):
         pages.may_go.set()
         until(lambda: len(host.names) == 2)
     assert host.names == ["page", "ahead"], "it was shown as it was loaded ahead"
+
+
+def test_a_fire_by_the_script_that_the_door_serves(granian, pages, tmp_path):
+    shop = Shop(granian)
+    origin = f"http://px.pixels.localhost:{granian.port}"
+    pages.pages["/cart"] = (
+        f"<!doctype html><script>{SNIPPET} muster.init('{KEY}', {{consent: 'granted', autoPage: false}});"
+        f"muster.fire('{shop.pixel.public_key}', {{eid: 'order-1'}})</script><script async src='{origin}/muster.js'>"
+        "</script>"
+    )
+    with browsing(CHROMIUM, tmp_path, address(pages) + "/cart"):
+        until(shop.fires)
+    assert shop.outcome() == "applied"
+    assert (shop.fire().page_host, shop.fire().page_path) == ("shop.localhost", "/cart")
+    assert shop.values() == {"cart": None}

@@ -2,9 +2,10 @@
 
 import pytest
 
+from pixels.sdk import SNIPPET
 from tests.pixels.doors import until
 from tests.pixels.sdk.conftest import KEY
-from tests.pixels.sdk.recorder import FIRST_ID, SECOND_ID, SNIPPET, good
+from tests.pixels.sdk.recorder import FIRST_ID, SECOND_ID, good
 
 pytestmark = pytest.mark.browser
 
