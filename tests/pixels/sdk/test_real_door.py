@@ -9,9 +9,10 @@ from playwright.sync_api import sync_playwright
 
 from audience.models import Attribute, Event, Identifier, Profile
 from audience.tenancy import acting_for
+from pixels.sdk import SNIPPET
 from tests.factories import make_pixel, make_segment
 from tests.pixels.doors import free_port, granian_door
-from tests.pixels.sdk.recorder import SNIPPET, site
+from tests.pixels.sdk.recorder import site
 from tests.pixels.teller import Teller
 
 pytestmark = [pytest.mark.browser, pytest.mark.spec("pixels.md 4.1")]
