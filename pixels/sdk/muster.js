@@ -198,10 +198,9 @@
     subscribe("__gpp", undefined, (state) => {
       const ping = state.pingData;
       if (!ping || ping.signalStatus != "ready") return heard.__gpp;
-      signals.gpp = ping.gppString;
-      signals.gpp_sid = [].concat(ping.applicableSections).join();
-      const sections = ping.parsedSections || {};
-      return isGppYes(sections, ping.applicableSections.includes(2));
+      const sections = ping.applicableSections.filter((section) => section > 0); // -1: none applies
+      if (sections.length) Object.assign(signals, { gpp: ping.gppString, gpp_sid: sections.join() });
+      return isGppYes(ping.parsedSections || {}, sections.includes(2));
     });
   }
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from pixels.sdk import SNIPPET
+from tests.pixels.doors import until
 from tests.pixels.sdk.recorder import PixelHost, Site, pixel_host, site
 
 KEY = "mw_4f9c2b7a"
@@ -54,6 +55,15 @@ class Shop:
     def do(self, code: str) -> Any:
         """Run code in the page, and return what its promise gives."""
         return self.page.evaluate(code)
+
+    def wait_for_id(self) -> None:
+        """Return when the first answer has been read: a page that goes before sends its message once more."""
+        until(lambda: self.cookie)
+
+    def settle(self) -> None:
+        """Return when all that the page has set going has left it: a request of its own comes after."""
+        self.do(f"""new Promise(done => setTimeout(() => setTimeout(done)))
+            .then(() => fetch('{self.script}', {{mode: 'no-cors'}})).then(() => 0)""")
 
     @property
     def stored(self) -> list[str]:

@@ -100,7 +100,7 @@ def test_a_visit_from_the_first_call_to_the_last_beacon(browser, pages, host, tm
     with browsing(browser, tmp_path, address(pages)):
         until(lambda: host.requests("/v1/me/segments"), 40)
         until(lambda: "/go" in [path for path, _ in pages.opened])
-        assert host.names == ["page", "first", "knows", "page"]
+        host.wait_for("page", "first", "knows", "page")
         host.may_answer.clear()
         pages.may_go.set()
         until(lambda: "/other" in [path for path, _ in pages.opened])

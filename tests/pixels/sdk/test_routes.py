@@ -1,33 +1,36 @@
 """Page views: on load, on each route of an application with one page, and never for a page that nobody sees."""
 
+from contextlib import suppress
+
 import pytest
+
+from tests.pixels.doors import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.spec("pixels.md 4.1")]
 
 GRANTED = "{consent: 'granted'}"
 
 
-def settle(shop) -> None:
-    """Return after the page's own tasks: a page view that was due has been sent."""
-    shop.do("new Promise(done => setTimeout(done, 50))")
-    shop.do("muster.track('settled')")
+def check(shop, *paths: str) -> None:
+    """See that the page views were of these paths, in this order, and of no others."""
 
+    def came() -> list[str]:
+        return [event["context"]["page"]["path"] for event in shop.host.events if event["type"] == "page"]
 
-def paths(shop) -> list[str]:
-    """The paths of the page views, in the order in which they came."""
-    settle(shop)
-    return [event["context"]["page"]["path"] for event in shop.host.events if event["type"] == "page"]
+    shop.settle()
+    with suppress(AssertionError):
+        until(lambda: len(came()) >= len(paths))
+    assert came() == [*paths]
 
 
 def test_sdk_spa_routes(shop):
     shop.open(GRANTED)
     shop.do("history.pushState({}, '', '/shoes?size=42'); document.title = 'Sandals'")
-    assert paths(shop) == ["/", "/shoes"]
+    check(shop, "/", "/shoes")
     shop.do("history.replaceState({}, '', '/boots')")
-    assert paths(shop) == ["/", "/shoes", "/boots"]
+    check(shop, "/", "/shoes", "/boots")
     shop.do("history.back()")
-    shop.page.wait_for_url("**/")
-    assert paths(shop) == ["/", "/shoes", "/boots", "/"]
+    check(shop, "/", "/shoes", "/boots", "/")
 
     views = [event["context"]["page"] for event in shop.host.events if event["type"] == "page"]
     assert [view["title"] for view in views] == ["Shoes", "Sandals", "Sandals", "Sandals"], "that of its own route"
@@ -53,15 +56,15 @@ def test_sdk_spa_routes(shop):
 def test_no_route_has_changed(shop, code):
     shop.open(GRANTED)
     shop.do(f"void ({code.replace(';', ',')})")
-    assert paths(shop) == ["/"]
+    check(shop, "/")
 
 
 def test_hash_routes_where_they_are_asked_for(shop):
     shop.open("{consent: 'granted', hash: true}", path="/#/shoes")
     shop.do("location.hash = '/boots'")
-    settle(shop)
+    shop.host.wait_for("page", "page")
     shop.do("history.pushState({}, '', '#/socks')")
-    settle(shop)
+    shop.host.wait_for("page", "page", "page")
     urls = [event["context"]["page"]["url"] for event in shop.host.events if event["type"] == "page"]
     assert urls == [f"{shop.origin}/#/{route}" for route in ("shoes", "boots", "socks")]
 
@@ -73,12 +76,12 @@ def test_the_applications_own_history_goes_on_as_before(shop):
     assert found == [1, 3, 3]
     with pytest.raises(Exception, match="SecurityError"):
         shop.do("history.pushState({}, '', 'https://evil.example/')")
-    assert paths(shop) == ["/", "/a"]
+    check(shop, "/", "/a")
 
 
 def test_by_hand_where_it_is_switched_off(shop):
     shop.open("{consent: 'granted', autoPage: false}")
     shop.do("history.pushState({}, '', '/shoes')")
-    assert paths(shop) == []
+    check(shop)
     shop.do("muster.page('List', {page_type: 'list'})")
-    assert paths(shop) == ["/shoes"]
+    check(shop, "/shoes")

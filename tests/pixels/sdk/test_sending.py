@@ -26,14 +26,15 @@ def test_sdk_beacon_and_fallback(shop):
     shop.open("{consent: 'granted'}")
     shop.host.wait_for("page")
     assert not shop.host.asked[0].is_beacon, "the first answer brings the id"
+    shop.wait_for_id()
 
     shop.open("{consent: 'granted'}", path="/second")
     shop.do("muster.track('a')")
-    shop.host.wait_for("page", "page", "a")
-    beacon, call = shop.host.asked[1:]
-    assert (beacon.is_beacon, beacon.path) == (True, "/v1/p"), "nobody waits for this one's answer"
+    until(lambda: len(shop.host.names) == 3)
+    (_, beacon), (call,) = shop.host.requests("/v1/p"), shop.host.requests("/v1/t")
+    assert beacon.is_beacon, "nobody waits for this one's answer"
     assert beacon.headers["content-type"].startswith("text/plain")
-    assert (call.is_beacon, call.path) == (False, "/v1/t")
+    assert not call.is_beacon
 
     for refusal in ("() => false", "() => { throw new Error('mine') }", "undefined"):
         shop.context.add_init_script(f"navigator.sendBeacon = {refusal}")
@@ -113,14 +114,16 @@ def test_it_tries_again_by_itself(shop):
     shop.open(QUIET)
     shop.host.answer = lambda request: (503, {})
     shop.do("Promise.all(['a', 'b'].map(name => muster.track(name)))")
-    shop.page.clock.run_for(5_100)
+    with shop.page.expect_request_finished(lambda request: "/v1/batch" in request.url):
+        shop.page.clock.run_for(5_100)
     shop.host.wait_for("a", "b", "a", "b")
+    shop.settle()
     shop.page.clock.run_for(9_000)
     assert len(shop.host.asked) == 3, "the second pause is twice as long"
     shop.host.answer = lambda request: good()
-    shop.page.clock.run_for(1_100)
+    shop.page.clock.run_for(1_500)
     shop.host.wait_for("a", "b", "a", "b", "a", "b")
-    shop.page.wait_for_function("localStorage.getItem('_muster') === null")
+    until(lambda: kept(shop) == [])
 
 
 def test_it_tries_again_when_the_network_is_back(shop):
