@@ -2,7 +2,8 @@
 
 Law: whoever changes what belongs to a profile holds that profile's row lock (`FOR NO KEY UPDATE`), taken in the order
 of profile ids. So two workers never decide about one person from each other's half-seen facts, and sorted locks
-cannot deadlock.
+cannot deadlock. One exception: a membership that is still what it was when the door last wrote it may be renewed
+without (`segments.renewals`), so whoever reads memberships to change them locks those rows, too.
 
 Ids are 16 bytes and instants are numbers here and in the batch (`audience.columns`).
 """
@@ -226,51 +227,16 @@ def check_locked(people: People, locked: Rows, located: Rows | None = None) -> d
     return seen
 
 
+def is_to_be_seen(known: Known, at: Instant) -> bool:
+    """Say whether the note of when somebody was seen is too old."""
+    return known.seen_at < at - SEEN_PRECISION
+
+
 def see(people: People, at: Instant) -> Talk[dict[Key, Known]]:
     """Note when the people were seen, to the hour; return those whose note is new."""
-    since = at - SEEN_PRECISION
-    unseen = {key: known._replace(seen_at=at) for key, known in people.items() if known.seen_at < since}
+    unseen = {key: known._replace(seen_at=at) for key, known in people.items() if is_to_be_seen(known, at)}
     if unseen:
         rows = sorted((key.id, known.profile_id) for key, known in unseen.items())
         identifiers, profiles = zip(*rows, strict=True)
         yield [_SEE(uuids(identifiers), uuids(profiles), instants([at] * len(rows)))]
     return unseen
-
-
-class Memory:
-    """What a process knows of identifiers, so that it need not ask for each: the last ones that it met.
-
-    Only what is committed may be kept. Entries may be out of date (a merge, an erasure by another process): the locks
-    find that out.
-    """
-
-    def __init__(self, most: int) -> None:
-        # Two generations: the old one is thrown away whole, and who is met again moves to the young one.
-        self._half = most // 2
-        self._young: dict[Key, Known] = {}
-        self._old: dict[Key, Known] = {}
-
-    def recall(self, keys: Collection[Key]) -> dict[Key, Known]:
-        young, old = self._young, self._old
-        found = {}
-        for key in keys:
-            known = young.get(key)
-            if known is None and (known := old.get(key)) is not None:
-                self._put(key, known)
-            if known is not None:
-                found[key] = known
-        return found
-
-    def keep(self, people: People) -> None:
-        for key, known in people.items():
-            self._put(key, known)
-
-    def forget(self, keys: Collection[Key]) -> None:
-        for key in keys:
-            self._young.pop(key, None)
-            self._old.pop(key, None)
-
-    def _put(self, key: Key, known: Known) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[key] = known

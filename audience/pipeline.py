@@ -31,6 +31,10 @@ class NothingCommitted(psycopg.OperationalError):
     """The connection was lost before COMMIT was sent: the talk may be held again on another one."""
 
 
+class OutcomeUnknown(psycopg.OperationalError):
+    """The connection was lost after COMMIT was sent: the talk is kept whole, or nothing of it is."""
+
+
 class Pipeline:
     """A connection for one talk after the other, each in a transaction of its own.
 
@@ -94,7 +98,9 @@ class Pipeline:
             raise
         try:
             await self._ask([*waiting, _COMMIT()])
-        except psycopg.Error:
+        except psycopg.Error as error:
+            if self.is_closed and isinstance(error, psycopg.OperationalError):
+                raise OutcomeUnknown(str(error)) from error
             await self._roll_back()
             raise
         # A COMMIT of a transaction that has failed is answered by ROLLBACK, and is no error by itself.

@@ -2,21 +2,23 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
-from audience.identity import Key, Known, Memory, check_locked, locate, lock, make, see
+from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, lock, make, see
 from audience.instants import HOUR, Instant
+from audience.memory import Memory
 from audience.talk import Talk, reads, writes
 from pixels.facts import Fact, Fire
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
 from pixels.reasons import SUPPRESSING, Outcome, Reason
-from segments.changes import Asked, DayOf, fold, read, write
+from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
+from segments.renewals import Renewals, renew
 
 EVENT_ID_MEMORY = 24 * HOUR
 
@@ -46,44 +48,70 @@ class Repeats(Enum):
     LEFT_OUT = auto()
 
 
+class DoorMemory:
+    """What a door knows of people and of their memberships."""
+
+    def __init__(self, most: int) -> None:
+        self.people: Memory[Key, Known] = Memory(most)
+        self.renewals = Renewals(most)
+
+    def keep(self, done: "Done") -> None:
+        """Keep what a batch has met and written; call it when that is committed."""
+        self.people.keep(done.met)
+        self.renewals.keep(done.rows)
+
+    def doubt(self, facts: Sequence[Fact]) -> None:
+        """Forget what is known of the people of a batch: somebody else has changed some of it."""
+        fires = [fact for fact in facts if isinstance(fact, Fire)]
+        browsers = {fire.browser for fire in fires if fire.browser is not None}
+        known = self.people.recall(browsers)
+        self.renewals.doubt(
+            {
+                (known[fire.browser].profile_id, change.segment_id, change.version)
+                for fire in fires
+                if fire.browser in known
+                for change in fire.changes
+            }
+        )
+        self.people.forget(browsers)
+
+
 Ended = Stored | Kept
 
 
 class Done(NamedTuple):
-    """What a batch did: how each fact ended, and the people to keep in memory once it is committed."""
+    """What a batch did: how each fact ended, and what to keep in memory once it is committed."""
 
     stored: list[Ended]
-    met: dict[Key, Known]
+    met: Mapping[Key, Known] = {}
+    rows: Intervals = {}
 
 
-def store(facts: Sequence[Fact], day_of: DayOf, memory: Memory, repeats: Repeats = Repeats.UNCHECKED) -> Talk[Done]:
-    """Store a batch in one transaction: its fires, then its messages.
+def store(
+    facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
+) -> Talk[Done]:
+    """Store a batch, all of it fires or all of it messages, in one transaction.
 
-    Raises `ProfileGone` where `memory` knew what is no longer so; then nothing of the batch may be committed.
+    Not both: each has an order of its own in which it takes its locks. Raises `ProfileGone` or `RowsChanged` where
+    `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
-    fires = [fact for fact in facts if isinstance(fact, Fire)]
-    stored, met = yield from store_fires(fires, day_of, memory, repeats)
-    if len(fires) == len(facts):
-        return Done([*stored], met)
-    kept = yield from keep([fact for fact in facts if isinstance(fact, Arrival)])
-    of_fires: Iterator[Ended] = iter(stored)
-    of_messages: Iterator[Ended] = iter(kept)
-    return Done([next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts], met)
+    arrivals = [fact for fact in facts if isinstance(fact, Arrival)]
+    if arrivals:
+        return Done([*(yield from keep(arrivals))])
+    return (yield from store_fires([fact for fact in facts if isinstance(fact, Fire)], day_of, memory, repeats))
 
 
-def store_fires(
-    fires: Sequence[Fire], day_of: DayOf, memory: Memory, repeats: Repeats
-) -> Talk[tuple[list[Stored], dict[Key, Known]]]:
-    """Store the fires of a batch; return how each ended, and whom the memory did not know."""
+def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats) -> Talk[Done]:
+    """Store the fires of a batch."""
     entries = [entry_of(fire) for fire in fires]
     if not entries:
-        return entries, {}
+        return Done([])
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
-    met = yield from put_changes(entries, day_of, memory)
+    met, rows = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
-    return entries, met
+    return Done([*entries], met, rows)
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -169,10 +197,12 @@ def event_id(fire: Fire) -> bytes:
     return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Talk[dict[Key, Known]]:
+def put_changes(
+    entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
+) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
     """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
 
-    Return the people of whom the memory does not know this.
+    Return the people of whom the memory does not know this, and the rows that were written.
     """
     applied = [
         (entry, browser)
@@ -180,10 +210,10 @@ def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Tal
         if entry.outcome is Outcome.APPLIED and (browser := entry.fire.browser) is not None
     ]
     if not applied:
-        return {}
+        return {}, {}
     now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
-    people = memory.recall(keys)
+    people = memory.people.recall(keys)
     met = yield from _meet(keys - people.keys(), now)
     people |= met
     asked: list[Asked] = []
@@ -194,16 +224,40 @@ def put_changes(entries: Sequence[Stored], day_of: DayOf, memory: Memory) -> Tal
         for change in fire.changes:
             asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
-    # Sent together: PostgreSQL reads the rows when it has the locks.
-    *locked, rows = yield [*lock(people), read(asked)]
-    met |= check_locked(people, *locked)
-    met |= yield from see(people | met, now)
-    outcome = fold(rows, asked, day_of)
-    yield [write(outcome)]
+    losses = {
+        one.profile_id: one.losses
+        for one in people.values()
+        if one.losses is not None and not is_to_be_seen(one, now)
+    }
+    renewed = memory.renewals.of(asked, losses)
+    rows, seen = yield from _lock_others(people, asked, renewed, now)
+    outcome = fold(rows | renewed, asked, day_of)
+    if renewed:
+        yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
+    else:
+        yield [write(outcome)]
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
-    return met
+    return met | seen, outcome.rows
+
+
+def _lock_others(
+    people: Mapping[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
+) -> Talk[tuple[Intervals, dict[Key, Known]]]:
+    """Lock the people who are not only renewed, read their rows, and note them as seen.
+
+    Return the rows, and what has become known of the people.
+    """
+    left = [one for one in asked if one.key not in renewed]
+    profiles = {one.key[0] for one in left}
+    others = {key: known for key, known in people.items() if known.profile_id in profiles}
+    if not others:
+        return {}, {}
+    # Sent together: PostgreSQL reads the rows when it has the locks.
+    *locked, found = yield [*lock(others), read(left)]
+    known = check_locked(others, *locked)
+    return rows_of(found), known | (yield from see(others | known, now))
 
 
 def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:

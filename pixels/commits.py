@@ -8,15 +8,16 @@ import psycopg
 import structlog
 
 from audience.crash import CrashPoint, crash_point
-from audience.identity import Memory, ProfileGone
-from audience.pipeline import NothingCommitted, Pipeline
+from audience.identity import ProfileGone
+from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, Ended, Repeats, entry_of, put_count, store
+from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store
 from pixels.facts import Fact, Fire
 from pixels.messages.arrivals import Arrival
 from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
 from segments.changes import DayOf
+from segments.renewals import RowsChanged
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -35,7 +36,13 @@ SESSION_OPTIONS = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
     "-c idle_in_transaction_session_timeout=10000 -c client_connection_check_interval=1000"
 )
-_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, ProfileGone, NothingCommitted)
+_AGAIN = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    RowsChanged,
+    ProfileGone,
+    NothingCommitted,
+)
 _POISON = (psycopg.DataError, psycopg.IntegrityError, ValueError, ProfileGone)
 
 
@@ -59,12 +66,18 @@ class Commits:
         )
         self._day_of = day_of
         self._pipeline: Pipeline | None = None
-        self._memory = Memory(remembered)
+        self._memory = DoorMemory(remembered)
 
     async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
         """Store facts; return how each ended. Raises `DatabaseAway`."""
+        fires = [fact for fact in facts if isinstance(fact, Fire)]
         try:
-            return await self._commit_or_split(facts, repeats)
+            if not fires or len(fires) == len(facts):
+                return await self._commit_or_split(facts, repeats)
+            of_fires = iter(await self._commit_or_split(fires, repeats))
+            messages = [fact for fact in facts if not isinstance(fact, Fire)]
+            of_messages = iter(await self._commit_or_split(messages, repeats))
+            return [next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts]
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()
@@ -105,13 +118,20 @@ class Commits:
                     raise
                 if repeats is Repeats.UNCHECKED:
                     repeats = Repeats.COUNTED
+            except OutcomeUnknown:
+                # What is stored is found and left out; where the database is away, the spool does the same later.
+                if attempt == RETRIES - 1:
+                    raise
+                repeats = Repeats.LEFT_OUT
             except _AGAIN as error:
                 if isinstance(error, ProfileGone):
-                    self._memory.forget(error.keys)
+                    self._memory.people.forget(error.keys)
+                if isinstance(error, RowsChanged | psycopg.errors.DeadlockDetected):
+                    self._memory.doubt(facts)
                 if attempt == RETRIES - 1:
                     raise
             else:
-                self._memory.keep(done.met)
+                self._memory.keep(done)
                 crash_point(_AFTER[repeats is Repeats.LEFT_OUT])
                 return done.stored
         raise AssertionError("unreachable")

@@ -4,7 +4,7 @@ The caller holds the row locks of the profiles (`audience.identity`), so nobody 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -46,13 +46,15 @@ class Tally:
 
 DayOf = Callable[[int, Instant], Day]  # the advertiser's local day of an instant
 
-# One index descent per key: `tests/segments/test_plans.py`.
+# One index descent per key: `tests/segments/test_plans.py`. A renewal goes without the profile's lock, so rows are
+# locked here as well.
 _READ = reads(
     """
     SELECT m.profile_id, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at,
         m.decided_at, m.sweep_at
     FROM unnest(%s::uuid[], %s::bigint[], %s::int[]) AS k(profile_id, segment_id, version)
     JOIN segments_membership m USING (profile_id, segment_id, version)
+    ORDER BY m.profile_id, m.segment_id, m.version FOR NO KEY UPDATE OF m
     """
 )
 # One statement for the rows and what follows from them: each round trip costs a batch 50 microseconds.
@@ -106,21 +108,26 @@ def apply_changes(asked: Sequence[Asked], day_of: DayOf) -> Talk[list[Decision]]
     """Apply changes in the order given; return the decision of each."""
     if not asked:
         return []
-    (rows,) = yield [read(asked)]
-    outcome = fold(rows, asked, day_of)
+    (found,) = yield [read(asked)]
+    outcome = fold(rows_of(found), asked, day_of)
     yield [write(outcome)]
     return outcome.decisions
 
 
 def read(asked: Sequence[Asked]) -> Statement:
     """Return the statement that reads the rows behind changes, for `fold`."""
-    profiles, segments, versions = zip(*{one.key for one in asked}, strict=True)
+    keys = {one.key for one in asked}
+    profiles, segments, versions = zip(*keys, strict=True) if keys else ((),) * 3
     return _READ(uuids(profiles), bigints(segments), integers(versions))
 
 
-def fold(found: Rows, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
-    """Decide the changes one after the other; each row is written once."""
-    rows: Intervals = {row[:3]: Interval._make(row[3:]) for row in found}
+def rows_of(found: Rows) -> Intervals:
+    """Return what the statement of `read` gave."""
+    return {row[:3]: Interval._make(row[3:]) for row in found}
+
+
+def fold(rows: Intervals, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
+    """Decide the changes one after the other; each row is written once. `rows` comes to hold what they become."""
     owners: dict[RowKey, int] = {}
     decisions: list[Decision] = []
     steps: list[Published] = []
@@ -147,10 +154,11 @@ def fold(found: Rows, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
     return Outcome(decisions, rows, owners, steps, tallies)
 
 
-def write(outcome: Outcome) -> Statement:
-    """Return the statement that writes rows, transitions and deltas."""
+def write(outcome: Outcome, *, renewed: Collection[RowKey] = ()) -> Statement:
+    """Return the statement that writes rows, transitions and deltas. `renewed` rows are written by another."""
+    keys = sorted(outcome.owners.keys() - renewed)
     return _WRITE(
-        *_membership_columns(outcome.rows, outcome.owners),
+        *_membership_columns(keys, outcome.rows, outcome.owners),
         *_transition_columns(outcome.steps),
         *_delta_columns(outcome.tallies),
     )
@@ -164,10 +172,10 @@ def count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> 
         tally.leaves += step.change == "leave"
 
 
-def _membership_columns(rows: Intervals, owners: dict[RowKey, int]) -> list[Any]:
-    keys = sorted(owners)
-    profiles, segments, versions = zip(*keys, strict=True)
-    starts, ends, values, added, decided, sweeps = zip(*[rows[key] for key in keys], strict=True)
+def _membership_columns(keys: Sequence[RowKey], rows: Intervals, owners: dict[RowKey, int]) -> list[Any]:
+    profiles, segments, versions = zip(*keys, strict=True) if keys else ((),) * 3
+    states = zip(*[rows[key] for key in keys], strict=True) if keys else ((),) * 6
+    starts, ends, values, added, decided, sweeps = states
     return [
         bigints([owners[key] for key in keys]),
         uuids(profiles),

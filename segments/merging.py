@@ -18,13 +18,14 @@ from segments.changes import DayOf, Outcome, Published, RowKey, Tally, count_ste
 from segments.membership import Interval, Step
 from segments.models import LARGEST_VALUE, Cause, Segment
 
-# One range of the key per profile: `tests/segments/test_plans.py`.
+# One range of the key per profile: `tests/segments/test_plans.py`. Locked against renewals (`segments.renewals`).
 _READ = reads(
     """
     SELECT m.profile_id, m.segment_id, m.version, m.starts_at, m.expires_at, m.value, m.last_added_at, m.decided_at,
         m.sweep_at, s.re_add, s.active_version
     FROM unnest(%s::uuid[]) AS k(profile_id) JOIN segments_membership m USING (profile_id)
     JOIN segments_segment s ON s.id = m.segment_id
+    ORDER BY m.profile_id, m.segment_id, m.version FOR NO KEY UPDATE OF m
     """
 )
 _ZONES = reads("SELECT id, time_zone FROM audience_advertiser WHERE id = ANY(%s::bigint[])")

@@ -21,16 +21,18 @@ BATCH_ROWS = 10_000
 # Any number that no other advisory lock of ours has.
 _ONE_SWEEPER = 0x5EEB
 
-# Needs `membership_due`. The order of the locks is the one of every writer (`audience.identity`).
+# Needs `membership_due`. What somebody writes at this moment is left to the next sweep: who holds so many locks must
+# wait for nobody.
 _LOCK_DUE = """
     SELECT m.profile_id, m.segment_id, m.version
     FROM (
         SELECT profile_id, segment_id, version FROM segments_membership
         WHERE sweep_at <= %(at)s ORDER BY sweep_at LIMIT %(most)s
-    ) m
+    ) due
+    JOIN segments_membership m USING (profile_id, segment_id, version)
     JOIN audience_profile p ON p.id = m.profile_id
     ORDER BY m.profile_id, m.segment_id, m.version
-    FOR NO KEY UPDATE OF p
+    FOR NO KEY UPDATE OF p, m SKIP LOCKED
 """
 # What was due is judged again here, under the locks: a fire may have been faster.
 _PUBLISH = """

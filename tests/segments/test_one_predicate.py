@@ -20,7 +20,8 @@ PREDICATES = {"HOLDS_SQL", "HOLDS_OF_ACTIVE_VERSION_SQL", "holds"}
 OTHERS = {
     ("segments/changes.py", "_READ"): "reads the rows that it decides about, markers among them",
     ("segments/changes.py", "_WRITE"): "writes",
-    ("segments/merging.py", "_READ"): "reads the rows that it unites, markers among them",
+    ("segments/renewals.py", "_RENEW"): "writes what it knows to be so still",
+    ("segments/merging.py", "_READ"): "reads the rows that it moves, markers among them",
     ("segments/merging.py", "_DROP"): "deletes",
     ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",

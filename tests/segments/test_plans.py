@@ -13,7 +13,7 @@ from audience.tenancy import acting_for
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
 from pixels.messages import ownsegments
-from segments import changes, counts, sweeper
+from segments import changes, counts, renewals, sweeper
 from segments import merging as membership_merging
 from segments.membership import holds
 from segments.models import Membership
@@ -88,6 +88,20 @@ def test_a_batch_reads_memberships_by_key(segment):
     # Both hold the whole key; which of the two is taken makes no difference.
     assert table == "segments_membership"
     assert index in ("segments_membership_pkey", "membership_of_segment")
+
+
+def test_a_batch_renews_memberships_by_key(segment):
+    keys = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), integers([1] * 3)]
+    times, values = instants([instant(NOON)] * 3), integers([None] * 3)
+    state = [times, times, values, times, times, times, times, values, times]
+    found = scans(renewals._RENEW.sql, [*keys, *state, integers([0] * 3), 3], as_the_door=True)
+    assert found <= {
+        ("segments_membership", None),  # what is written
+        ("segments_membership", "segments_membership_pkey"),
+        ("segments_membership", "membership_of_segment"),
+        ("audience_profile", "audience_profile_pkey"),
+    }
+    assert len(found) == 3
 
 
 def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
