@@ -196,19 +196,20 @@ def make(keys: Collection[Key], at: Instant) -> Talk[dict[Key, Known]]:
 def lock(people: People) -> list[Statement]:
     """Return the statements that lock the profiles; `check_locked` looks at their rows.
 
-    Who was not seen under a lock before is looked up again by the second one, when the first one has the locks.
+    Who was not seen under a lock before is looked up again by a second one, when the first one has the locks.
     """
     unsure = [key.id for key, known in people.items() if known.losses is None]
-    return [_LOCK(uuids(sorted({known.profile_id for known in people.values()}))), _LOCATE(uuids(unsure))]
+    locks = _LOCK(uuids(sorted({known.profile_id for known in people.values()})))
+    return [locks, _LOCATE(uuids(unsure))] if unsure else [locks]
 
 
-def check_locked(people: People, locked: Rows, located: Rows) -> dict[Key, Known]:
+def check_locked(people: People, locked: Rows, located: Rows | None = None) -> dict[Key, Known]:
     """Return the people who have been seen under a lock now for the first time.
 
     Raises `ProfileGone` where a profile is not there any more, or an identifier has gone over to another one.
     """
     profiles = {profile: (owner, losses) for profile, owner, losses in locked}
-    whither = {identifier: profile for identifier, profile, _ in located}
+    whither = {identifier: profile for identifier, profile, _ in located or ()}
     seen, gone = {}, []
     for key, known in people.items():
         owner, losses = profiles.get(known.profile_id, (None, None))

@@ -6,13 +6,20 @@ profile and deleted under the old one; none changes its profile id, by which lar
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from django.db import connection
+from django.utils import timezone
 
 from audience import attributes
 from audience.columns import bigints, instants, uuids
 from audience.crash import crash_point
 from audience.instants import Instant
 from audience.talk import Talk, writes
+
+# As long as events and transitions.
+KEPT = timedelta(days=13 * 31)
 
 
 class Pair(NamedTuple):
@@ -102,6 +109,15 @@ def merge(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     owners, times = bigints([pair.advertiser_id for pair in pairs]), instants([at] * len(pairs))
     yield [_MOVE_PROFILES(gone, into), _NOTE(gone, into, gone, owners, into, times)]
     crash_point("profile.merged")
+
+
+def forget_merges(now: datetime | None = None) -> int:
+    """Forget where profiles went more than 13 months ago, when nothing is kept that names them; return how many."""
+    with connection.cursor() as cursor:
+        oldest_kept = (now or timezone.now()) - KEPT
+        cursor.execute("DELETE FROM audience_merge WHERE at < %s", [oldest_kept])
+        forgotten: int = cursor.rowcount
+    return forgotten
 
 
 def _whither(pairs: Sequence[Pair]) -> Mapping[bytes, bytes]:

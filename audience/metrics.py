@@ -54,6 +54,7 @@ _SPOOL_SECONDS = Gauge(
     "muster_spool_oldest_seconds", "Age of the oldest record in a spool", multiprocess_mode="livemax"
 )
 _SPOOL_RECORDS = Counter("muster_spool_records", "Records of spools by what became of them", ["what"])
+_SHARED = Counter("muster_shared_identifiers", "Messages with an identifier that crowds share: a profile is full")
 _RUNS = Counter("muster_export_runs", "Runs that ended, by how and why", ["state", "reason"])
 _RUN_ROWS = Counter("muster_export_rows", "Rows written by runs that were delivered")
 _RUN_BYTES = Counter("muster_export_bytes", "Bytes sent by runs that were delivered")
@@ -115,6 +116,11 @@ def count_spool(*, written: int = 0, replayed: int = 0, damaged: int = 0) -> Non
     for what, records in (("written", written), ("replayed", replayed), ("damaged", damaged)):
         if records:
             _SPOOL_RECORDS.labels(what).inc(records)
+
+
+def count_shared_identifiers(refused: int) -> None:
+    """Count messages with an identifier for which its profile had no room."""
+    _SHARED.inc(refused)
 
 
 def count_run(state: str, reason: str = "") -> None:

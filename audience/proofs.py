@@ -9,10 +9,13 @@ import secrets
 from collections.abc import Collection
 from typing import Literal
 
+import structlog
 from django.db import transaction
 
 from audience.models import Advertiser, IdentitySecret
-from audience.sealing import is_under_first_key, seal, unseal
+from audience.sealing import Unreadable, is_under_first_key, seal, unseal
+
+log = structlog.get_logger(__name__)
 
 LIVE_SECRETS = 2
 What = Literal["user", "group"]
@@ -49,10 +52,18 @@ def open_secret(advertiser_id: int, sealed: str) -> str:
 
 
 def live_secrets() -> dict[int, list[str]]:
-    """Return the live secrets by advertiser id, for a door that keeps them in memory."""
+    """Return the live secrets by advertiser id, the newest first, for a door that keeps them in memory.
+
+    One that does not open (its key is lost) is logged and left out: it must not close the door for all the others.
+    """
     found: dict[int, list[str]] = {}
     for row in IdentitySecret.all_advertisers.order_by("-pk"):
-        found.setdefault(row.advertiser_id, []).append(unseal(_place(row.advertiser_id), row.sealed))
+        try:
+            secret = unseal(_place(row.advertiser_id), row.sealed)
+        except Unreadable:
+            log.error("identity_secret_unreadable", advertiser=row.advertiser_id)
+        else:
+            found.setdefault(row.advertiser_id, []).append(secret)
     return found
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
+from audience import metrics
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.identity import SEEN_PRECISION, Key, ProfileGone
 from audience.instants import Instant
@@ -93,9 +94,16 @@ def settle(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]
     whose, notes = zip(*[resolver.resolve(message) for message in messages], strict=True)
     yield from _write(resolver, found, now)
     profiles = [resolver.find(profile) for profile in whose]
-    for profile in {profile for profile, noted in zip(profiles, notes, strict=True) if SHARED in noted}:
-        log.warning("shared_identifier", profile=str(UUID(bytes=profile)))
+    _alarm([profile for profile, noted in zip(profiles, notes, strict=True) if SHARED in noted])
     return profiles, list(notes)
+
+
+def _alarm(crowded: Sequence[bytes]) -> None:
+    """Say that identifiers were refused because so many share one."""
+    for profile in {*crowded}:
+        log.warning("shared_identifier", profile=str(UUID(bytes=profile)))
+    if crowded:
+        metrics.count_shared_identifiers(len(crowded))
 
 
 def _look_up(messages: Sequence[Message]) -> Talk[Found]:

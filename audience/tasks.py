@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from audience import partitions
+from audience import merging, partitions
 from audience.context import weather
 
 
@@ -19,3 +19,8 @@ def drop_old_partitions() -> None:
 @shared_task(ignore_result=True)
 def fetch_weather() -> None:
     weather.fetch_for_installation()
+
+
+@shared_task(ignore_result=True)
+def forget_merges() -> None:
+    merging.forget_merges()

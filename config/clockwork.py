@@ -26,6 +26,7 @@ CLOCKWORK = {
     "audience.tasks.make_partitions": 3600,
     "audience.tasks.drop_old_partitions": 3600,
     "audience.tasks.fetch_weather": 900,
+    "audience.tasks.forget_merges": 24 * 3600,
     "pixels.tasks.forget_pages": 3600,
     "segments.tasks.forget_passers_by": 24 * 3600,
     "segments.tasks.check_counts": 24 * 3600,

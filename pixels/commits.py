@@ -13,7 +13,8 @@ from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
 from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store
 from pixels.facts import Fact, Fire
-from pixels.messages.batch import count
+from pixels.messages.arrivals import Arrival
+from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
 from segments.changes import DayOf
 from segments.renewals import RowsChanged
@@ -142,7 +143,14 @@ class Commits:
 
     async def _reject(self, fact: Fact) -> Ended:
         """Count a fact that the database refuses; nothing else of it is kept."""
-        return await self._reject_fire(fact) if isinstance(fact, Fire) else await self._transact(count(fact))
+        return await (self._reject_fire(fact) if isinstance(fact, Fire) else self._reject_message(fact))
+
+    async def _reject_message(self, arrival: Arrival) -> Ended:
+        """Count a message. Where its advertiser is gone there are no books that it could stand in."""
+        try:
+            return await self._transact(count(arrival))
+        except _POISON:
+            return refused(arrival)
 
     async def _reject_fire(self, fire: Fire) -> Ended:
         """Count a fire.

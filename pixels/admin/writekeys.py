@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,7 @@ from audience.writekeys import issue_write_key, revoke_write_key
 from pixels.messages.errors import MessageError
 from pixels.messages.outcomes import End, ends_of
 from pixels.reasons import Outcome
+from pixels.sdk import SNIPPET
 
 _SENTENCES = {str(error): error.label for error in MessageError}
 
@@ -39,10 +41,12 @@ class WriteKeyAdmin(RemovableAdmin):
     seen_fields = ("kind_name", "shown_key", "state", "created_at", "made_by", "revoked_at", "endings")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("name", "is_origin_enforced", *self.seen_fields) if obj else self.add_fields
+        if obj is None:
+            return self.add_fields
+        return ("name", "is_origin_enforced", *self.seen_fields, *(("snippet",) if obj.public_key else ()))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return self.seen_fields if obj else ()
+        return (*self.seen_fields, "snippet") if obj else ()
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super(RemovableAdmin, self).get_queryset(request).select_related("created_by")
@@ -83,7 +87,7 @@ class WriteKeyAdmin(RemovableAdmin):
             "original": obj,
             "title": "Your new write key",
             "plain": request.plain_key,  # type: ignore[attr-defined]
-            "is_server": obj.kind == WriteKey.Kind.SERVER,
+            "snippet": _snippet(obj),
             "media": self.media,
         }
         return TemplateResponse(request, "pixels/admin/new_write_key.html", context)
@@ -121,6 +125,18 @@ class WriteKeyAdmin(RemovableAdmin):
         if not ends:
             return "None came."
         return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", _lines(ends.most_common())))
+
+    @admin.display(description="For your pages")
+    def snippet(self, row: WriteKey) -> str:
+        return format_html('<pre class="m-code" tabindex="0">{}</pre>', _snippet(row))
+
+
+def _snippet(row: WriteKey) -> str:
+    """Return what a page holds to send with a public key; nothing for a server key, which no page may hold."""
+    if row.public_key is None:
+        return ""
+    begin = f'muster.init("{row.public_key}",{{autoPage:true}});'
+    return f'<script>{SNIPPET}{begin}</script><script async src="{settings.MUSTER_PIXEL_URL}/muster.js"></script>'
 
 
 def _lines(ends: list[tuple[End, int]]) -> list[tuple[SafeString | str]]:

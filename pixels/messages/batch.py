@@ -47,11 +47,16 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
 
 def count(arrival: Arrival) -> Talk[Kept]:
     """Count a message of which nothing can be kept: the database refuses what is in it."""
-    kept = kept_of(arrival._replace(message=None, error=arrival.error or MessageError.TOO_LARGE))
+    kept = refused(arrival)
     new = yield from _arrive([kept])
     if new:
         yield [_COUNT(*_count_columns(new))]
     return kept
+
+
+def refused(arrival: Arrival) -> Kept:
+    """Return a message as one that the database refuses."""
+    return kept_of(arrival._replace(message=None, error=arrival.error or MessageError.TOO_LARGE))
 
 
 def kept_of(arrival: Arrival) -> Kept:

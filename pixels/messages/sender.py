@@ -6,6 +6,7 @@ from audience.context.place import Places
 from audience.context.reading import NOTHING_LISTED, NOTHING_SEEN, Keeping, Seen
 from audience.identity import Key
 from audience.instants import Instant
+from audience.models import Event
 from pixels.messages.times import DAY, PUBLIC_KEY_DAYS
 
 _NO_PLACES = Places(())
@@ -32,7 +33,7 @@ class Sender:
     seen: Seen = field(default=NOTHING_SEEN, repr=False)
     keeping: Keeping = NOTHING_LISTED
     places: Places = field(default=_NO_PLACES, repr=False)
-    retention: int = 395 * DAY  # how long the advertiser's events are kept
+    retention: int = Event.partitioning.keep_days * DAY  # how long events are kept, in microseconds
 
     @property
     def oldest(self) -> Instant:

@@ -56,5 +56,6 @@ def test_identity_secrets_are_sealed_anew_with_the_others(settings):
     settings.DELIVERY_KEYS = [new]
     assert live_secrets() == {advertiser.pk: [made]}
     settings.DELIVERY_KEYS = [Fernet.generate_key().decode()]
+    assert live_secrets() == {}, "others' still open"
     with pytest.raises(CommandError, match="identity secret"):
         call_command("rotate_secrets", verbosity=0)

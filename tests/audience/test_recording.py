@@ -1,16 +1,20 @@
 """Messages lead to people as pixels.md 4.3 says: what nobody proves takes nothing from anybody."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import connection, transaction
+from prometheus_client import REGISTRY
 from psycopg import DataError
 
 from audience import accounts, recording, resolution, settling
 from audience.columns import batch_cursor
 from audience.identity import ProfileGone
 from audience.ids import uuid7
+from audience.merging import forget_merges
 from audience.models import (
     Account,
     AccountAttribute,
@@ -24,9 +28,13 @@ from audience.models import (
     Profile,
 )
 from audience.partitions import drop_old_partitions, make_partitions
+from audience.pipeline import Pipeline
 from audience.talk import speak
+from pixels.commits import SESSION_OPTIONS
+from segments.models import Membership
 from tests.audience.messages import Sender, attributes_of, events_by_person, people, record_all
-from tests.factories import NOON, make_advertiser
+from tests.factories import NOON, make_advertiser, make_member, make_profile, make_segment
+from tests.pixels.test_committer import conninfo
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,6 +128,14 @@ def test_merges_are_found_to_their_end(shop):
     assert {merged.into_id for merged in Merge.all_advertisers.all()} == {Profile.all_advertisers.get().pk}
 
 
+def test_where_a_profile_went_is_known_for_thirteen_months(shop):
+    shop.send("browser:1")
+    shop.send(None, "customer_id:C1")
+    shop.send("browser:1", "customer_id:C1")
+    assert forget_merges(NOON + timedelta(days=403)) == 0
+    assert forget_merges(NOON + timedelta(days=404)) == 1
+
+
 def test_shared_device_does_not_merge(shop):
     shop.send("browser:1", "customer_id:C1", at=1)
     shop.send("browser:1", at=2)
@@ -168,11 +184,13 @@ def test_a_batch_may_meet_merge_and_move_the_same_person(shop):
 @pytest.mark.spec("T7")
 def test_an_identifier_that_crowds_share_cannot_glue_them(shop, settings):
     settings.MUSTER_IDENTIFIERS_PER_PROFILE = 3
+    before = REGISTRY.get_sample_value("muster_shared_identifiers_total")
     shop.send("browser:1", "customer_id:C1", "email:all@example.com")
     end = shop.send("browser:2", "email:all@example.com")
 
     assert end.outcome == "applied"
     assert end.notes == (resolution.SHARED,)
+    assert REGISTRY.get_sample_value("muster_shared_identifiers_total") == before + 1
     assert names(shop) == {"browser:1 customer_id:C1 email:all@example.com"}
     shop.send("browser:2")
     assert shop.send("browser:2", "email:all@example.com").notes == (resolution.SHARED,)
@@ -309,3 +327,33 @@ def test_nothing_is_half_way(shop):
     ):
         speak(cursor, talk)
     assert state() == before
+
+
+def test_the_same_goes_through_a_pipeline_with_the_plans_of_the_door(shop):
+    """All that a batch may bring, over one connection as the door has it."""
+    make_member(make_segment(shop.advertiser), make_profile(shop.advertiser, browser="1"))
+    make_member(make_segment(shop.advertiser, "vip"), make_profile(shop.advertiser, customer_id="C1"))
+    batches = [
+        [shop.message("browser:1", at=1, traits={"plan": "free", "city": None})],
+        [shop.message("browser:1", kind="group", account="acme", at=2, traits={"industry": "retail"})],
+        [shop.message(None, "customer_id:C1", at=3, traits={"plan": 'gold "plus"'})],
+        [shop.message("browser:1", "customer_id:C1", at=70), shop.message("browser:1", linked=["device:a:x"], at=71)],
+        [shop.message("browser:1", "customer_id:C2", at=140)],
+        [shop.message(None, "customer_id:C1", kind="alias", previous="customer_id:C3", at=141)],
+    ]
+
+    async def send():
+        pipeline = await Pipeline.connect(psycopg.conninfo.make_conninfo(conninfo(), options=SESSION_OPTIONS))
+        ends = [end for batch in batches for end in await pipeline.transact(recording.record(batch))]
+        again = await pipeline.transact(recording.record(batches[0]))
+        pipeline.close()
+        return ends, again
+
+    ends, (again,) = asyncio.run(send())
+    assert {end.outcome for end in ends} == {"applied"}
+    assert again.outcome == "duplicate"
+    assert names(shop) == {"customer_id:C1 customer_id:C3 device:a:x", "browser:1 customer_id:C2"}
+    customer = UUID(bytes=ends[2].profile_id)
+    assert attributes_of(customer) == {"plan": 'gold "plus"', "city": None}
+    assert Membership.all_advertisers.filter(profile_id=customer).count() == 2
+    assert AccountMember.all_advertisers.get().profile_id == customer

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Sum
@@ -20,9 +21,9 @@ ORIGIN = "https://shop.example"
 class Teller:
     """An advertiser with a public and a server key, whose page may read its visitors' own segments."""
 
-    def __init__(self, door: DoorUnderTest, **fields: Any) -> None:
+    def __init__(self, door: DoorUnderTest, origins: Sequence[str] = (ORIGIN,), **fields: Any) -> None:
         self.door = door
-        self.advertiser: Advertiser = make_advertiser(page_origins=[ORIGIN], **fields)
+        self.advertiser: Advertiser = make_advertiser(page_origins=list(origins), **fields)
         self.public_row, self.public = issue_write_key(self.advertiser, name="Shop pages", kind=WriteKey.Kind.PUBLIC)
         self.server_row, self.server = issue_write_key(self.advertiser, name="CRM", kind=WriteKey.Kind.SERVER)
         self.secret = make_secret(self.advertiser)

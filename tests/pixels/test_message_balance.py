@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from audience.identity import Key
 from audience.ids import uuid7_bytes
 from audience.instants import now
 from audience.models import Event
@@ -96,6 +97,16 @@ def test_a_message_that_the_database_refuses_is_rejected_alone(teller):
     ended = commit([*others[:2], poison, *others[2:]])
     assert [str(one.outcome) for one in ended] == ["applied", "applied", "rejected", "applied", "applied", "applied"]
     assert line().rejected == {MessageError.TOO_LARGE: 1}
+
+
+def test_a_message_whose_advertiser_is_gone_spoils_no_other(teller):
+    good, orphan = arrivals(teller, *({"event": "viewed", "anonymousId": f"x{n}"} for n in range(2)))
+    nowhere = teller.advertiser.pk + 1_000_000
+    own = Key(nowhere, "device", "a:x1")
+    orphan = orphan._replace(advertiser_id=nowhere, message=orphan.message._replace(advertiser_id=nowhere, own=own))
+    ended = commit([good, orphan])
+    assert [str(one.outcome) for one in ended] == ["applied", "rejected"]
+    assert line().received == 1
 
 
 @pytest.mark.spec("R2")

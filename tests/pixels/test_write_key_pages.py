@@ -1,6 +1,7 @@
 """Write keys and identity secrets in the admin: made, shown once, switched off, and what a key brought."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ def test_a_server_key_is_shown_once_and_stored_nowhere(browser: Client, kettle: 
     assert (row.advertiser, row.name, row.kind) == (kettle, "Shop", "server")
     assert plain not in str(WriteKey.all_advertisers.values_list())
     for link in ("", f"{row.pk}/change/", f"{row.pk}/history/"):
-        assert plain not in browser.get(f"{KEYS}{link}").content.decode()
+        page = browser.get(f"{KEYS}{link}").content.decode()
+        assert plain not in page
+        assert "muster.init" not in page, "it has no place in a page"
 
 
 def test_a_public_key_can_be_read_again_and_its_pages_enforced(browser: Client) -> None:
@@ -54,6 +57,8 @@ def test_a_public_key_can_be_read_again_and_its_pages_enforced(browser: Client) 
     assert row is not None
     assert row.is_origin_enforced
     assert plain in browser.get(KEYS).content.decode()
+    page = unescape(browser.get(f"{KEYS}{row.pk}/change/").content.decode())
+    assert f'muster.init("{plain}",{{autoPage:true}});</script><script async src="' in page
     form = form_of(browser.get(f"{KEYS}{row.pk}/change/").content.decode(), having="name")
     del form["is_origin_enforced"]
     assert browser.post(f"{KEYS}{row.pk}/change/", {**form, "name": "Pages"}).status_code == 302
