@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from benchmarks import exports, fires, sweep  # noqa: E402
+from benchmarks import exports, fires, messages, sweep  # noqa: E402
 from benchmarks.shop import Shop, make_shop  # noqa: E402
 from config.postgres import EmbeddedServer  # noqa: E402
 
@@ -33,6 +33,9 @@ MEASUREMENTS: dict[Measurement, tuple[str, ...]] = {
     ),
     fires.with_ten_million: ("fires_10m_vs_empty",),
     fires.at_half_load: ("fires_p99_ms_half_load", "fires_p50_ms_half_load"),
+    messages.against_fires: ("track_vs_fires", "tracks_per_s"),
+    messages.in_batches: ("batch_events_per_s", "batch_vs_insert"),
+    messages.own_segments: ("me_segments_p99_ms",),
     sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep", "fires_during_sweep"),
     exports.one_million: (
         "export_vs_psql",

@@ -22,11 +22,14 @@ LUA = Path(__file__).parent / "visitors.lua"
 CONNECTIONS = 256
 
 
-def fastest(url: str, target: str, cookies: Path, *, seconds: int, connections: int = CONNECTIONS) -> float:
-    """Return the good answers per second at full load. Raises if an answer was an error."""
+def fastest(
+    url: str, target: str, cookies: Path, *, seconds: int, connections: int = CONNECTIONS, body: Path | None = None
+) -> float:
+    """Return the good answers per second at full load. Raises if an answer was an error. With a body it is a POST."""
     if shutil.which("wrk") is None:
         sys.exit("make bench needs the program wrk. On Debian: apt-get install wrk")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(LUA), url, "--", target, str(cookies)]
+    command += [str(body)] if body else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
@@ -76,6 +79,7 @@ async def _at_rate(url, target, cookies, per_second, seconds, connections):
         while (at := await due.get()) is not None:
             writer.write(
                 f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nReferer: https://shop.example/cart\r\n"
+                "Origin: https://shop.example\r\n"
                 f"Cookie: {random.choice(cookies)}\r\n\r\n".encode()
             )
             head = await reader.readuntil(b"\r\n\r\n")

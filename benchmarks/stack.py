@@ -41,7 +41,8 @@ def prepare_environment() -> None:
     # The benchmark is the worker.
     os.environ["CELERY_BROKER_URL"] = "memory://"
     # One address and a few browsers stand for the whole world.
-    os.environ["MUSTER_FIRES_PER_BROWSER"] = os.environ["MUSTER_FIRES_PER_ADDRESS"] = "0"
+    for limit in ("FIRES_PER_BROWSER", "FIRES_PER_ADDRESS", "CALLS_PER_ADDRESS", "CALLS_PER_SERVER_KEY"):
+        os.environ[f"MUSTER_{limit}"] = "0"
 
 
 def clean_up() -> None:
