@@ -134,6 +134,19 @@ def test_who_says_no_is_not_told_of(muster, visitor):
     assert visitor.cookies() == []
 
 
+def test_a_no_takes_back_what_the_page_knew(muster, visitor):
+    page = visitor.new_page()
+    page.goto(muster.shop_url)
+    page.get_by_role("button", name="Yes").click()
+    fill_cart(page, "Wooden train")
+    expect(page.get_by_text(BANNER)).to_be_visible()
+    page.get_by_role("button", name="No").click()
+
+    expect(page.get_by_text(BANNER)).to_be_hidden()
+    expect(page.locator("#segments")).to_have_text("none")
+    assert "_muster" not in {cookie["name"] for cookie in visitor.cookies()}
+
+
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/config.js", 200), ("/shop.js", 200), ("/none", 404)])
 def test_each_answer_says_what_the_pages_may_load(muster, path, status):
     try:
