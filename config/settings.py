@@ -26,6 +26,8 @@ MUSTER_PIXEL_BIND = env.str("MUSTER_PIXEL_BIND", default="127.0.0.1:8001")
 MUSTER_WEB_THREADS = env.int("MUSTER_WEB_THREADS", default=max(8, 2 * environment.cores() + 1))
 # Behind HTTPS, with all that belongs to it; on by itself where the admin's address is https.
 MUSTER_PRODUCTION = env.bool("MUSTER_PRODUCTION", default=MUSTER_ADMIN_URL.startswith("https://"))
+# Address and port that `manage.py up` binds the demo shop to, once there is one; empty: none.
+MUSTER_SHOP_BIND = env.str("MUSTER_SHOP_BIND", default="" if MUSTER_PRODUCTION else "127.0.0.1:8002")
 # Networks of the reverse proxies whose X-Forwarded-… headers are believed, such as 127.0.0.1/32,10.0.0.0/8.
 MUSTER_TRUSTED_PROXIES = environment.networks(env.list("MUSTER_TRUSTED_PROXIES", default=[]))
 

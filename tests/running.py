@@ -117,19 +117,21 @@ def drop_database(server: psycopg.Connection[Any], name: str) -> None:
 
 @dataclass
 class LiveMuster:
-    """One running Muster. `admin_url` and `pixel_url` are different origins."""
+    """One running Muster. `admin_url`, `pixel_url` and `shop_url` (of a demo shop) are different origins."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)  # over the defaults below
     command: tuple[str, ...] = ("up",)
     admin_url: str = ""
     pixel_url: str = ""
+    shop_url: str = ""
     process: subprocess.Popen[bytes] | None = None
     _database: str = ""  # of our own on the server of DATABASE_URL, where one is set
 
     def __post_init__(self) -> None:
-        admin, pixel = free_ports(2)
+        admin, pixel, shop = free_ports(3)
         self.admin_url, self.pixel_url = f"http://127.0.0.1:{admin}", f"http://localhost:{pixel}"
+        self.shop_url = f"http://localhost:{shop}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "CELERY_BROKER_URL"},
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -138,6 +140,7 @@ class LiveMuster:
             "MUSTER_PIXEL_URL": self.pixel_url,
             "MUSTER_ADMIN_BIND": f"127.0.0.1:{admin}",
             "MUSTER_PIXEL_BIND": f"127.0.0.1:{pixel}",
+            "MUSTER_SHOP_BIND": f"127.0.0.1:{shop}",
             "MUSTER_WORKER_CONCURRENCY": "1",
             "MUSTER_POSTGRES_OPTIONS": "shared_buffers=64MB",
             **self.environment,

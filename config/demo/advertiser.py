@@ -61,6 +61,7 @@ def _make_segment(one: tags.DemoSegment, since: datetime) -> Segment:
         lifetime_minutes=one.lifetime_minutes,
         re_add=one.re_add,
         refire=one.refire,
+        is_readable_on_page=one.is_readable_on_page,
         are_domains_enforced=True,
         created_at=since,
     )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from config.demo import tags
 from config.demo.plan import CHROME, PlannedFire, in_order
 
+NAME = "Demo shop"
 DAYS = 60
 TIME_ZONE = "Europe/Berlin"
 HOST = "www.shop.example"

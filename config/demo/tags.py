@@ -17,6 +17,7 @@ class DemoSegment:
     description: str
     re_add: str = Segment.ReAdd.REPLACE
     refire: str = Segment.Refire.RESTART
+    is_readable_on_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,13 @@ SEGMENTS = (
     DemoSegment("visitors", "Visitors", 14 * _DAY, "Everybody who saw a page in the last two weeks."),
     DemoSegment("newsletter", "Visitors from newsletter", 7 * _DAY, "Came by a link in the newsletter."),
     DemoSegment("adverts", "Visitors from adverts", 3 * _DAY, "Came by an advert. They cool off after three days."),
-    DemoSegment("cart", "Cart", 36 * 60, "Something is in the cart, worth this much. An order empties it."),
+    DemoSegment(
+        "cart",
+        "Cart",
+        36 * 60,
+        "Something is in the cart, worth this much. An order empties it.",
+        is_readable_on_page=True,
+    ),
     DemoSegment(
         "bought", "Bought", 30 * _DAY, "Ordered in the last 30 days, for this much in all.", Segment.ReAdd.SUM
     ),

@@ -70,6 +70,7 @@ def test_djangos_own_deployment_check_has_nothing_to_say(tmp_path):
 
 EXPECTED = {
     "DEBUG": False,
+    "MUSTER_SHOP_BIND": "",
     "ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]", "muster.example.com", "pixel.example.com"],
     "CSRF_TRUSTED_ORIGINS": ["https://muster.example.com"],
     "SECURE_SSL_REDIRECT": True,

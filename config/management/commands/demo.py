@@ -16,7 +16,7 @@ from tqdm import tqdm
 from audience.models import Advertiser
 from audience.tenancy import acting_for
 from config.demo import advertiser as rows
-from config.demo import retail, shop
+from config.demo import retail, shop, storefront
 from config.demo.deliveries import NotDelivered, deliver
 from config.demo.plan import PlannedFire, Story
 from config.demo.player import PlayStopped, Stage, play
@@ -25,7 +25,7 @@ from pixels.replay import Replay
 from segments import counts, sweeper
 from segments.models import Segment
 
-SHOP, RETAILER = "Demo shop", "Demo retailer"
+RETAILER = "Demo retailer"
 VISITORS = 10_000
 LINES = 10  # of progress, where nobody watches a bar
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="another one gives another shop of the same kind")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name = RETAILER if options["retail"] else SHOP
+        name = RETAILER if options["retail"] else shop.NAME
         if (made := rows.made_as(name)) and not options["again"]:
             state = "is there already" if rows.is_played(made[-1]) else "is there, and was not played to its end"
             self._say(f"{made[-1]} {state}; nothing was changed. --again makes another one.")
@@ -60,6 +60,8 @@ class Command(BaseCommand):
             pixels={fire.pixel for fire in story.fires},
             since=story.fires[0].at,
         )
+        if name == shop.NAME:
+            storefront.open_shop(advertiser)
         with acting_for(advertiser.pk):
             self._play(advertiser, story)
             self._show_sizes()

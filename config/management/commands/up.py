@@ -20,6 +20,7 @@ from django.db import OperationalError, connection
 from audience.metrics import FOLDER_VARIABLE
 from config import drain, health, metrics
 from config.celery import prepare_broker
+from config.demo import storefront
 from config.ports import PortTakenError, await_free, nearby, parse_bind
 from config.postgres import EmbeddedServer, PostgresError
 from config.supervisor import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Group, Program, to_terminal
@@ -51,7 +52,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         try:
             password = prepare_installation()
-            self._run(server, password, demo=options["demo"])
+            has_shop = opens_shop(demo=options["demo"])
+            self._run(server, password, demo=options["demo"], has_shop=has_shop)
         finally:
             connection.close()
             if server:
@@ -64,10 +66,10 @@ class Command(BaseCommand):
         self.is_urgent = number == signal.SIGINT  # somebody sits at the terminal and waits
         self.stopping.set()
 
-    def _run(self, server: EmbeddedServer | None, password: str, *, demo: bool) -> None:
+    def _run(self, server: EmbeddedServer | None, password: str, *, demo: bool, has_shop: bool) -> None:
         group = Group(
-            programs=programs(),
-            endings=[["beat", "worker", "exporter", "door"], ["web"]],
+            programs=[*programs(), *([shop_program()] if has_shop else [])],
+            endings=[["shop", "beat", "worker", "exporter", "door"], ["web"]],
             folder=settings.BASE_DIR,
             logs=settings.DATA_DIR / "logs",
             say=to_terminal,
@@ -81,8 +83,8 @@ class Command(BaseCommand):
         revival = Revival(server)
         group.start()
         try:
-            if self._await_answers(group):
-                self.stdout.write(greeting(password))
+            if self._await_answers(group, has_shop=has_shop):
+                self.stdout.write(greeting(password, has_shop=has_shop))
                 self.stdout.flush()
                 if demo:
                     group.add(Program("demo", manage("demo"), once=True))
@@ -95,11 +97,12 @@ class Command(BaseCommand):
             group.stop(is_urgent=self.is_urgent)
             drain.take_back()
 
-    def _await_answers(self, group: Group) -> bool:
-        """Wait until web and door answer; return False where somebody wants to stop before."""
+    def _await_answers(self, group: Group, *, has_shop: bool) -> bool:
+        """Wait until the listeners answer; return False where somebody wants to stop before."""
         waiting = [
             (settings.MUSTER_ADMIN_BIND, settings.MUSTER_ADMIN_URL),
             (settings.MUSTER_PIXEL_BIND, settings.MUSTER_PIXEL_URL),
+            *([(settings.MUSTER_SHOP_BIND, storefront.origin())] if has_shop else []),
         ]
         while waiting and not self.stopping.wait(LOOK_SECONDS):
             group.watch()
@@ -189,6 +192,23 @@ def programs() -> list[Program]:
     ]
 
 
+def opens_shop(*, demo: bool) -> bool:
+    """Say whether the demo shop is served: there is one, or there will be; make sure that its port is free."""
+    if not settings.MUSTER_SHOP_BIND or not (demo or storefront.find_config()):
+        return False
+    try:
+        await_free(settings.MUSTER_SHOP_BIND, setting="MUSTER_SHOP_BIND")
+    except PortTakenError as error:
+        raise CommandError(str(error)) from error
+    return True
+
+
+def shop_program() -> Program:
+    """Return the listener of the demo shop."""
+    command = listener(settings.MUSTER_SHOP_BIND, "wsgi", workers=1)
+    return Program("shop", [*command, "--blocking-threads=2", "config.shop:application"])
+
+
 def listener(bind: str, interface: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
     """Return granian's command line up to the name of the application."""
     host, port = parse_bind(bind)
@@ -228,10 +248,12 @@ def answers(bind: str, url: str) -> bool:
         listener.close()
 
 
-def greeting(password: str) -> str:
+def greeting(password: str, *, has_shop: bool) -> str:
     """Return what a person needs to know once Muster is up."""
     admin, door = settings.MUSTER_ADMIN_URL, settings.MUSTER_PIXEL_URL
     lines = ["", "Muster is up.", "", f"  Admin   {admin}/admin/", f"  API     {admin}/api/v1/", f"  Pixels  {door}"]
+    if has_shop:
+        lines.append(f"  Shop    {storefront.origin()}, a demo")
     if password:
         lines += ["", f"  Log in as {OPERATOR} with the password {password}", "  It is shown this once: keep it."]
     lines += ["", f"Logs are in {settings.DATA_DIR / 'logs'}. Ctrl-C ends everything.", ""]
