@@ -1,0 +1,181 @@
+"""How a marketer sees a person: who it is, what is known and whence, and what happened, page by page."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.test import Client
+
+from audience.models import Advertiser, Identifier, Profile, WriteKey
+from audience.tenancy import acting_for
+from segments.models import Transition
+from tests.admins import at_work
+from tests.audience.messages import Sender
+from tests.factories import NOON, make_advertiser, make_segment
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}'
+
+
+@pytest.fixture
+def kettle() -> Advertiser:
+    return make_advertiser(name="Kettle")
+
+
+@pytest.fixture
+def sender(kettle: Advertiser) -> Any:
+    return Sender(kettle)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def browser(kettle: Advertiser) -> Client:
+    return at_work(kettle)
+
+
+def page_of(profile: Profile | UUID) -> str:
+    return f"/admin/audience/profile/{getattr(profile, 'pk', profile)}/overview/"
+
+
+def who(kind: str, value: str) -> UUID:
+    return Identifier.all_advertisers.get(kind=kind, value=value).profile_id
+
+
+def titles(answer: Any) -> list[str]:
+    return [entry.title for entry in answer.context["timeline"].entries]
+
+
+def turn_all(browser: Client, link: str) -> list[list[Any]]:
+    """Follow “Older” to the end; return each page's entries."""
+    pages, query = [], ""
+    while True:
+        answer = browser.get(link + query)
+        assert answer.status_code == 200
+        pages.append(list(answer.context["timeline"].entries))
+        older = re.search(r'href="(\?before=[^"#]+)#timeline"', answer.content.decode())
+        if older is None:
+            return pages
+        query = older[1]
+
+
+def test_the_header_tells_where_and_with_what_somebody_was_seen_last(browser: Client, sender: Any) -> None:
+    sender.send("browser:1", event="page", context={"place": {"city": "Oslo"}})
+    newest = {
+        "place": {"country": "DE", "city": "Munich"},
+        "device": {"type": "mobile", "brand": "Apple", "model": "iPhone"},
+        "browser": {"name": "Safari", "version": "18.1"},
+        "source": {"medium": "direct", "name": "direct"},
+    }
+    sender.send("browser:1", at=5, event="page", context=newest)
+    answer = browser.get(page_of(who("browser", "1")))
+    assert answer.context["surroundings"] == ("Munich · DE", "Apple · iPhone · mobile", "Safari · 18.1", "direct")
+    assert "Munich · DE" in answer.content.decode()
+
+
+def test_a_person_of_whom_nothing_is_known_has_a_page(browser: Client, kettle: Advertiser) -> None:
+    with acting_for(kettle.pk):
+        profile = Profile.objects.create(first_seen_at=NOON, last_seen_at=NOON)
+    answer = browser.get(page_of(profile))
+    assert answer.status_code == 200
+    assert (titles(answer), answer.context["surroundings"]) == ([], ("", "", "", ""))
+    assert "Nothing yet." in answer.content.decode()
+
+
+def test_attributes_say_since_when_and_whence(browser: Client, kettle: Advertiser, sender: Any) -> None:
+    with acting_for(kettle.pk):
+        key = WriteKey.objects.create(name="Shop pages", public_key="mw_1")
+    sender.send("browser:1", kind="identify", traits={"plan": "gold"}, source_id=key.pk)
+    sender.send("browser:1", kind="identify", at=9, traits={"plan": "gold", "tags": ["a"]}, source_id=key.pk)
+    answer = browser.get(page_of(who("browser", "1")))
+    plan, tags = answer.context["attributes"]
+    assert plan == ("plan", "gold", NOON, NOON + timedelta(minutes=9), "Shop pages, identify")
+    assert (tags.name, tags.value) == ("tags", '[\n  "a"\n]')
+    assert "Shop pages, identify" in answer.content.decode()
+
+
+def test_an_attribute_outlives_the_write_key_that_told_it(browser: Client, sender: Any) -> None:
+    sender.send("browser:1", kind="identify", traits={"plan": "gold"}, source_id=987_654)
+    (plan,) = browser.get(page_of(who("browser", "1"))).context["attributes"]
+    assert plan.whence == "identify"
+
+
+def test_a_persons_accounts_are_named(browser: Client, sender: Any) -> None:
+    sender.send("browser:1", "customer_id:C-1", kind="group", account="ACME", traits={"size": 12})
+    answer = browser.get(page_of(who("customer_id", "C-1")))
+    assert [one.account.key for one in answer.context["accounts"]] == ["ACME"]
+
+
+def test_events_and_transitions_stand_in_one_timeline(browser: Client, kettle: Advertiser, sender: Any) -> None:
+    sender.send("browser:1", event="cart_updated", properties={"total": 65, "items": [1], "currency": "EUR"})
+    sender.send("browser:1", event="page", at=2, context={"page": {"path": "/thanks"}})
+    profile, cart = who("browser", "1"), make_segment(kettle, "cart")
+    for at, change, cause in ((0, "join", "fact"), (1, "leave", "time")):
+        Transition.all_advertisers.create(
+            advertiser=kettle,
+            profile_id=profile,
+            segment=cart,
+            at=NOON + timedelta(minutes=at),
+            change=change,
+            cause=cause,
+        )
+    entries = browser.get(page_of(profile)).context["timeline"].entries
+    assert [(entry.title, entry.tone, entry.short) for entry in entries] == [
+        ("page", "", "/thanks"),
+        ("Cart", "leave", "the time was over"),
+        ("Cart", "join", "a fire"),
+        ("cart_updated", "", "total 65 · currency EUR"),
+    ]
+
+
+def test_two_hundred_events_are_read_fifty_at_a_time(browser: Client, kettle: Advertiser, sender: Any) -> None:
+    """Many at the same instant, among them transitions: every one is shown once, in the order of time."""
+    for number in range(200):
+        sender.send("browser:1", event=f"e{number}", at=number // 60)
+    profile = who("browser", "1")
+    for number in range(9):
+        segment = make_segment(kettle, f"s{number}")
+        for change in ("join", "leave"):
+            Transition.all_advertisers.create(
+                advertiser=kettle, profile_id=profile, segment=segment, at=NOON, change=change, cause="fact"
+            )
+    pages = turn_all(browser, page_of(profile))
+    assert [len(page) for page in pages] == [50, 50, 50, 50, 18]
+    found = [entry for page in pages for entry in page]
+    assert [entry.mark for entry in found] == sorted({entry.mark for entry in found}, reverse=True)
+    assert {entry.title for entry in found} >= {f"e{number}" for number in range(200)}
+
+
+@pytest.mark.parametrize("mark", ["x", "1", "-1-0", "1-" + "g" * 32, "9" * 18 + "-" + "0" * 32, "1-" + "0" * 33])
+def test_a_mark_that_is_none_leads_nowhere(browser: Client, sender: Any, mark: str) -> None:
+    sender.send("browser:1")
+    assert browser.get(page_of(who("browser", "1")), {"before": mark}).status_code == 404
+
+
+@pytest.mark.parametrize("key", ["0" * 32, "f" * 32, "ffff" + "f" * 28])
+@pytest.mark.parametrize("at", ["0", "9" * 17])
+def test_any_mark_that_is_one_is_answered(browser: Client, sender: Any, at: str, key: str) -> None:
+    sender.send("browser:1")
+    assert browser.get(page_of(who("browser", "1")), {"before": f"{at}-{key}"}).status_code == 200
+
+
+def test_hostile_texts_are_only_texts(browser: Client, sender: Any) -> None:
+    sender.send(
+        "browser:1",
+        "customer_id:C-1",
+        event=HOSTILE,
+        properties={HOSTILE: HOSTILE, "deep": [{HOSTILE: HOSTILE}]},
+        context={"page": {"path": HOSTILE}, "place": {"city": HOSTILE}, "device": HOSTILE},
+    )
+    sender.send("browser:1", "customer_id:C-1", kind="identify", traits={HOSTILE: HOSTILE, "list": [HOSTILE]})
+    sender.send("browser:1", "customer_id:C-1", kind="group", account=HOSTILE, traits={HOSTILE: {"x": HOSTILE}})
+    body = browser.get(page_of(who("customer_id", "C-1"))).content.decode()
+    assert body.count("&lt;img src=x") >= 8
+    assert "<img src=x" not in body
+    assert "<script>alert" not in body
+
+
+def test_the_timeline_of_another_advertiser_is_not_shown(browser: Client) -> None:
+    Sender(make_advertiser()).send("browser:1")  # type: ignore[no-untyped-call]
+    assert browser.get(page_of(who("browser", "1"))).status_code == 404
