@@ -1,9 +1,7 @@
 """The page of profiles: find one by any identifier, and see what is known. Nothing is changed here."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -16,7 +14,7 @@ from audience.admin.base import taken_seat
 from audience.admin.pages import ObjectPage, PagedAdmin
 from audience.admin.sections import sections_of_profile
 from audience.admin.told import known_of
-from audience.identity import KINDS, BadIdentifier, Key, normalise
+from audience.finding import profiles_behind
 from audience.models import AccountMember, Attribute, Identifier, Profile, Role
 from audience.teams import NOT_FOUND
 from audience.timeline import Mark, newest_event, read_mark, read_timeline
@@ -94,32 +92,6 @@ def _words(context: Mapping[str, Any], group: str, *names: str) -> str:
     return " · ".join(dict.fromkeys(str(known[name]) for name in names if known.get(name)))
 
 
-def profiles_behind(advertiser_id: int, text: str) -> set[UUID]:
-    """Return the profiles that a search means: by their own id, `kind:value`, or a value of any kind."""
-    keys = [Key(advertiser_id, kind, value) for kind, value in _readings(text)]
-    rows = Identifier.objects.filter(advertiser=advertiser_id, pk__in=[UUID(bytes=key.id) for key in keys])
-    found = set(rows.values_list("profile_id", flat=True))
-    with suppress(ValueError):
-        found.add(UUID(text))
-    return found
-
-
-def _readings(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each kind of identifier that the text could be, with its value in the stored form."""
-    name, _, rest = text.partition(":")
-    partner, _, value = rest.partition(":")
-    guesses = [(kind, text) for kind in KINDS]
-    if name in KINDS:
-        guesses.append((name, rest))
-    if name == "partner" and value:
-        guesses.append((f"partner:{partner}", value))
-    for kind, guess in guesses:
-        try:
-            yield kind, normalise(kind, guess)
-        except BadIdentifier:
-            continue
-
-
 @admin.register(Profile)
 class ProfileAdmin(PagedAdmin):
     """People and browsers, as the advertiser knows them."""
@@ -137,7 +109,11 @@ class ProfileAdmin(PagedAdmin):
     list_display = ("short_id", "known_as", "first_seen_at", "last_seen_at")
     list_display_links = None
     search_fields = ("id",)
-    search_help_text = "A whole e-mail address, customer id, phone, browser or profile id"
+    search_help_text = "A whole e-mail address, phone, customer id, device, browser or profile id"
+    nothing_found_text = (
+        "Nobody is known by this. Write the whole identifier: parts find nobody, and a phone number needs its country"
+        " code."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Profile]:
         return super().get_queryset(request).prefetch_related("identifiers")

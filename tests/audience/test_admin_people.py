@@ -13,7 +13,7 @@ from audience.tenancy import acting_for
 from segments.models import Transition
 from tests.admins import at_work
 from tests.audience.messages import Sender
-from tests.factories import NOON, make_advertiser, make_segment
+from tests.factories import NOON, make_advertiser, make_profile, make_segment
 
 pytestmark = pytest.mark.django_db
 
@@ -179,3 +179,57 @@ def test_hostile_texts_are_only_texts(browser: Client, sender: Any) -> None:
 def test_the_timeline_of_another_advertiser_is_not_shown(browser: Client) -> None:
     Sender(make_advertiser()).send("browser:1")  # type: ignore[no-untyped-call]
     assert browser.get(page_of(who("browser", "1"))).status_code == 404
+
+
+# --- Search
+
+
+PROFILES = "/admin/audience/profile/"
+
+
+def found_by(browser: Client, term: str) -> list[UUID]:
+    answer = browser.get(PROFILES, {"q": term})
+    assert answer.status_code == 200
+    return [row.pk for row in answer.context["cl"].result_list]
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        *("+49 89 123456", "0049 89 123456", "+49 (0) 89/12 34-56", "tel:+4989123456", "00 49 (0)89 123456"),
+        *("phone:0049 89 123456", "a:5f0c", "5f0c", "device:5f0c", "partner:acme:77", " JO@example.com "),
+    ],
+)
+def test_a_person_is_found_however_the_identifier_is_written(browser: Client, kettle: Advertiser, term: str) -> None:
+    identifiers = {"phone": "+4989123456", "device": "a:5f0c", "email": "jo@example.com", "partner:acme": "77"}
+    jo = make_profile(kettle, **identifiers)
+    make_profile(kettle, phone="+4989123457", device="a:5f0d")
+    assert found_by(browser, term) == [jo.pk]
+
+
+def test_the_id_of_a_profile_from_before_a_merge_finds_the_one_that_stayed(browser: Client, sender: Any) -> None:
+    sender.send("browser:1")
+    sender.send("browser:2")
+    old, older = who("browser", "1"), who("browser", "2")
+    sender.send("browser:2", "customer_id:C-0", at=1)
+    sender.send("browser:1", "customer_id:C-1", at=1)
+    sender.send(None, "customer_id:C-1", kind="alias", previous="customer_id:C-0", at=2)
+    stayed = who("customer_id", "C-1")
+    assert {old, older} - {stayed}
+    assert found_by(browser, str(old)) == found_by(browser, str(older)) == found_by(browser, "C-0") == [stayed]
+
+
+def test_an_old_id_of_another_advertiser_finds_nobody(browser: Client) -> None:
+    theirs = Sender(make_advertiser())  # type: ignore[no-untyped-call]
+    theirs.send("browser:1")
+    old = who("browser", "1")
+    theirs.send("browser:1", "customer_id:C-1", at=1)
+    theirs.send("browser:2", "customer_id:C-1", at=2)
+    assert found_by(browser, str(old)) == []
+
+
+def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser) -> None:
+    make_profile(kettle, email="jo@example.com")
+    body = browser.get(PROFILES, {"q": "bo@example.com"}).content.decode()
+    assert "Nobody is known by this." in body
+    assert "jo@example.com" not in body
