@@ -57,6 +57,11 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> 
     )
 
 
+def known_as(profile: Profile) -> str:
+    """Return a few of a profile's identifiers, which the caller has fetched before."""
+    return ", ".join(f"{one.kind} {one.value}" for one in profile.identifiers.all()[:3])
+
+
 def note_look(request: HttpRequest, row: Model) -> None:
     """Write down who looked at a person, or at a company's people."""
     LogEntry.objects.log_actions(
@@ -106,7 +111,7 @@ class ProfileAdmin(PagedAdmin):
     ordering = ("-id",)
     sortable_by = ()
     empty_list_text = "People appear here with the first fire of a pixel."
-    list_display = ("short_id", "known_as", "first_seen_at", "last_seen_at")
+    list_display = ("short_id", "names", "first_seen_at", "last_seen_at")
     list_display_links = None
     search_fields = ("id",)
     search_help_text = "A whole e-mail address, phone, customer id, device, browser or profile id"
@@ -136,6 +141,5 @@ class ProfileAdmin(PagedAdmin):
         return format_html('<a class="m-name" href="{}"><code>{}…</code></a>', link, str(row.pk)[:13])
 
     @admin.display(description="Known as")
-    def known_as(self, row: Profile) -> str:
-        names = [f"{one.kind} {one.value}" for one in row.identifiers.all()[:3]]
-        return ", ".join(names)
+    def names(self, row: Profile) -> str:
+        return known_as(row)

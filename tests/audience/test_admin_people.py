@@ -6,14 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import timezone
 
-from audience.models import Advertiser, Identifier, Profile, WriteKey
+from audience.models import Account, AccountMember, Advertiser, Identifier, Profile, Role, WriteKey
 from audience.tenancy import acting_for
 from segments.models import Transition
 from tests.admins import at_work
 from tests.audience.messages import Sender
-from tests.factories import NOON, make_advertiser, make_profile, make_segment
+from tests.factories import NOON, make_advertiser, make_member, make_profile, make_segment
 
 pytestmark = pytest.mark.django_db
 
@@ -233,3 +235,104 @@ def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser)
     body = browser.get(PROFILES, {"q": "bo@example.com"}).content.decode()
     assert "Nobody is known by this." in body
     assert "jo@example.com" not in body
+
+
+# --- Accounts
+
+
+ACCOUNTS = "/admin/audience/account/"
+
+
+def account_page(key: str) -> str:
+    return f"{ACCOUNTS}{Account.all_advertisers.get(key=key).pk}/overview/"
+
+
+@pytest.fixture
+def acme(sender: Any) -> str:
+    """ACME with two people; a third person belongs to another company."""
+    for name, account in (("C-1", "ACME"), ("C-2", "ACME"), ("C-3", "Other")):
+        sender.send(None, f"customer_id:{name}", kind="group", account=account, traits={"size": len(name)})
+    for minute, name in enumerate(("C-1", "C-2", "C-3", "C-1")):
+        sender.send(None, f"customer_id:{name}", event=f"seen {minute}", at=minute)
+    return account_page("ACME")
+
+
+def test_an_account_shows_its_people_and_what_they_did(browser: Client, acme: str) -> None:
+    answer = browser.get(acme)
+    assert [entry.title for entry in answer.context["entries"]] == ["seen 3", "seen 1", "seen 0"]
+    assert {names for _, names in answer.context["members"]} == {"customer_id C-1", "customer_id C-2"}
+    assert [(one.name, one.value) for one in answer.context["attributes"]] == [("size", "3")]
+    assert "Other" not in answer.content.decode()
+
+
+def test_an_account_counts_its_people_in_segments(browser: Client, kettle: Advertiser, acme: str) -> None:
+    cart, vip = make_segment(kettle, "cart"), make_segment(kettle, "vip")
+    now = timezone.now()
+    for name, segment in (("C-1", cart), ("C-2", cart), ("C-1", vip), ("C-3", vip)):
+        make_member(segment, who("customer_id", name), starts_at=now - timedelta(hours=1))
+    make_member(vip, who("customer_id", "C-2"), starts_at=now - timedelta(days=31))
+    (section,) = browser.get(acme).context["sections"]
+    assert [(one["segment__name"], one["people"]) for one in section.context["segments"]] == [("Cart", 2), ("Vip", 1)]
+
+
+def test_the_people_of_an_account_are_turned_page_by_page(browser: Client, kettle: Advertiser, acme: str) -> None:
+    account = Account.all_advertisers.get(key="ACME")
+    for _ in range(60):
+        AccountMember.all_advertisers.create(
+            advertiser=kettle, profile=make_profile(kettle), account=account, since=NOON
+        )
+    first = browser.get(acme)
+    further = re.search(r'href="(\?after=[^"#]+)#people"', first.content.decode())
+    assert further
+    second = browser.get(acme + further[1])
+    found = [one.profile_id for answer in (first, second) for one, _ in answer.context["members"]]
+    assert len(found) == len(set(found)) == 62
+    assert found == sorted(found)
+    assert "?after=" not in second.content.decode()
+
+
+@pytest.mark.parametrize(("term", "found"), [("ACME", ["ACME"]), (" ACME ", ["ACME"]), ("ACM", []), ("\x00", None)])
+def test_an_account_is_found_by_its_whole_key(browser: Client, acme: str, term: str, found: list[str] | None) -> None:
+    answer = browser.get(ACCOUNTS, {"q": term})
+    if found is not None:
+        assert [row.key for row in answer.context["cl"].result_list] == found
+    assert ("No account has this key." in answer.content.decode()) == (found == [])
+
+
+def test_hostile_texts_of_an_account_are_only_texts(browser: Client, sender: Any) -> None:
+    sender.send("browser:1", f"customer_id:{HOSTILE}", kind="group", account=HOSTILE, traits={HOSTILE: [HOSTILE]})
+    sender.send("browser:1", event=HOSTILE, properties={HOSTILE: HOSTILE}, context={"page": {"path": HOSTILE}})
+    for link in (account_page(HOSTILE), ACCOUNTS):
+        body = browser.get(link).content.decode()
+        assert "&lt;img src=x" in body
+        assert "<img src=x" not in body
+        assert "<script>alert" not in body
+
+
+@pytest.mark.parametrize("after", ["x", "1", "'"])
+def test_a_key_that_is_none_leads_nowhere(browser: Client, acme: str, after: str) -> None:
+    assert browser.get(acme, {"after": after}).status_code == 404
+
+
+def test_an_account_of_another_advertiser_is_not_shown(browser: Client) -> None:
+    Sender(make_advertiser()).send("browser:1", "customer_id:C-1", kind="group", account="ACME")  # type: ignore[no-untyped-call]
+    assert browser.get(account_page("ACME")).status_code == 404
+    assert list(browser.get(ACCOUNTS, {"q": "ACME"}).context["cl"].result_list) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "people", "status"),
+    [(Role.VIEWER, True, 403), (Role.ANALYST, False, 403), (Role.ANALYST, True, 200), (Role.OWNER, False, 200)],
+)
+def test_accounts_need_the_right_to_see_people(
+    kettle: Advertiser, acme: str, role: Role, people: bool, status: int
+) -> None:
+    client = at_work(kettle, role, people=people)
+    for link in (ACCOUNTS, acme, acme.replace("overview", "change")):
+        assert client.get(link).status_code == status
+
+
+def test_looking_at_an_accounts_people_is_written_down(browser: Client, acme: str) -> None:
+    browser.get(acme)
+    looks = LogEntry.objects.filter(change_message="Looked at.", object_repr="ACME")
+    assert looks.count() == 1

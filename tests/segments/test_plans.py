@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from audience import accounts, attribute_names, attributes, identity, merging, recording, settling, timeline
+from audience import accounts, activity, attribute_names, attributes, identity, merging, recording, settling, timeline
 from audience.columns import batch_cursor, bigints, instants, integers, uuids
 from audience.instants import instant
 from audience.tenancy import acting_for
@@ -193,6 +193,15 @@ def test_a_page_of_a_timeline_reads_the_primary_key_backwards(segment, before):
         assert node["Index Name"].endswith("_pkey")
         assert before is None or "ROW(profile_id, occurred_at, id) < ROW(" in node["Index Cond"]
     assert "Sort" not in {node["Node Type"] for node in found}
+
+
+def test_pooled_activity_reads_a_range_of_the_key_for_each_person(segment):
+    values = {"profiles": [UUID(bytes=SOMEBODY)] * 3, "advertiser": segment.advertiser_id, "events": 50}
+    with timeline.in_key_order():
+        found = nodes(activity._NEWEST, values)
+    reads = [node for node in found if node.get("Relation Name", "").startswith("audience_event")]
+    assert reads
+    assert {(node["Node Type"], node.get("Scan Direction")) for node in reads} == {("Index Scan", "Backward")}
 
 
 def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
