@@ -23,10 +23,18 @@ def profiles_behind(advertiser_id: int, text: str) -> set[UUID]:
     rows = Identifier.objects.filter(advertiser=advertiser_id, pk__in=[UUID(bytes=key.id) for key in keys])
     found = set(rows.values_list("profile_id", flat=True))
     with suppress(ValueError):
-        own = UUID(text)
-        found.add(own)
-        found.update(Merge.objects.filter(advertiser=advertiser_id, pk=own).values_list("into_id", flat=True))
+        found.add(profile_after_merge(text) or UUID(text))
     return found
+
+
+def profile_after_merge(text: str) -> UUID | None:
+    """Return where a profile went, by the id that it had; None where it went nowhere."""
+    try:
+        gone = UUID(text)
+    except ValueError:
+        return None
+    into: UUID | None = Merge.objects.filter(pk=gone).values_list("into_id", flat=True).first()
+    return into
 
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from audience.admin.base import taken_seat
 from audience.admin.pages import ObjectPage, PagedAdmin
 from audience.admin.sections import sections_of_profile
 from audience.admin.told import known_of
-from audience.finding import profiles_behind
+from audience.finding import profile_after_merge, profiles_behind
 from audience.models import AccountMember, Attribute, Identifier, Profile, Role
 from audience.teams import NOT_FOUND
 from audience.timeline import Mark, newest_event, read_mark, read_timeline
@@ -122,6 +122,13 @@ class ProfileAdmin(PagedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Profile]:
         return super().get_queryset(request).prefetch_related("identifiers")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Profile | None:
+        """Find a profile by its id, or by the id of one that went into it: links to that one stand in older pages."""
+        found: Profile | None = super().get_object(request, object_id, from_field)
+        if found is None and (into := profile_after_merge(object_id)) is not None:
+            found = super().get_object(request, str(into), from_field)
+        return found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Profile], search_term: str

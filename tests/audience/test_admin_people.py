@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from audience.models import Account, AccountMember, Advertiser, Identifier, Profile, Role, WriteKey
+from audience.models import Account, AccountMember, Advertiser, Identifier, Merge, Profile, Role, WriteKey
 from audience.tenancy import acting_for
 from segments.models import Transition
 from tests.admins import at_work
@@ -219,15 +219,19 @@ def test_the_id_of_a_profile_from_before_a_merge_finds_the_one_that_stayed(brows
     stayed = who("customer_id", "C-1")
     assert {old, older} - {stayed}
     assert found_by(browser, str(old)) == found_by(browser, str(older)) == found_by(browser, "C-0") == [stayed]
+    for link in (page_of(old), page_of(older)):
+        assert browser.get(link).context["profile"].pk == stayed
 
 
 def test_an_old_id_of_another_advertiser_finds_nobody(browser: Client) -> None:
     theirs = Sender(make_advertiser())  # type: ignore[no-untyped-call]
     theirs.send("browser:1")
     old = who("browser", "1")
-    theirs.send("browser:1", "customer_id:C-1", at=1)
-    theirs.send("browser:2", "customer_id:C-1", at=2)
+    theirs.send("browser:2", "customer_id:C-1", at=1)
+    theirs.send("browser:1", "customer_id:C-1", at=2)
     assert found_by(browser, str(old)) == []
+    assert Merge.all_advertisers.filter(pk=old).exists()
+    assert browser.get(page_of(old)).status_code == 404
 
 
 def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser) -> None:
