@@ -40,6 +40,7 @@ MENU = (
             Entry("Segments", "group_work", "segments.segment"),
             Entry("Pixels", "sensors", "pixels.pixel"),
             Entry("Audience", "person_search", "audience.profile"),
+            Entry("Accounts", "apartment", "audience.account"),
         ),
     ),
     Group(

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 import audience.admin.base
-from audience.models import Role
+from audience.models import Account, AccountAttribute, Attribute, Event, Profile, Role
 from audience.tenancy import acting_for
 from tests.admins import form_of, make_user, sign_in
 from tests.canary import (
@@ -306,6 +306,16 @@ def test_nobody_enters_a_foreign_advertiser(crawler: Crawler) -> None:
     for chosen in (crawler.theirs.advertiser.pk, 999_999_999, "", "x", "1e3"):
         assert crawler.post("/admin/advertiser/", {"advertiser": chosen}).status_code == 404
     assert crawler.get("/admin/").context["seat"].advertiser == crawler.ours.advertiser
+
+
+def test_pages_of_people_show_what_the_crawl_listens_for(ours: Flock, theirs: Flock) -> None:
+    """Our own event, attributes and company are on them, so that it is telling when the others' are not."""
+    crawler = Crawler(ours, theirs, Role.OWNER, people=True)
+    event, attribute, account = ours.row(Event).name, ours.row(Attribute).name, ours.row(Account).key
+    person = crawler.get(reverse("admin:audience_profile_overview", args=[ours.row(Profile).pk])).content.decode()
+    assert [word in person for word in (event, attribute, account)] == [True] * 3
+    company = crawler.get(reverse("admin:audience_account_overview", args=[ours.row(Account).pk])).content.decode()
+    assert [word in company for word in (event, ours.row(AccountAttribute).name, account)] == [True] * 3
 
 
 @pytest.mark.parametrize("hole", ["choosable", "queryset"])

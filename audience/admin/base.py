@@ -155,6 +155,8 @@ class TenantAdmin(_Scoped, ModelAdmin):
     noun = ""
     # What an empty list says of its rows.
     empty_list_text = ""
+    # What a search says that finds none.
+    nothing_found_text = ""
     # Lookups in a list's address beside those of its filters.
     allowed_lookups: tuple[str, ...] = ()
 

@@ -1,89 +1,100 @@
 """The page of profiles: find one by any identifier, and see what is known. Nothing is changed here."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html
 from unfold.paginator import InfinitePaginator
 
 from audience.admin.base import taken_seat
 from audience.admin.pages import ObjectPage, PagedAdmin
-from audience.identity import KINDS, BadIdentifier, Key, normalise
-from audience.models import Identifier, Profile, Role
+from audience.admin.sections import sections_of_profile
+from audience.admin.told import known_of
+from audience.finding import profile_after_merge, profiles_behind
+from audience.models import AccountMember, Attribute, Identifier, Profile, Role
+from audience.teams import NOT_FOUND
+from audience.timeline import Mark, newest_event, read_mark, read_timeline
 
 IDENTIFIERS_SHOWN = 100
+ATTRIBUTES_SHOWN = 1000
+ACCOUNTS_SHOWN = 50
 _LONGEST_SEARCH = 400
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of a profile's page that a room above tells."""
+class Surroundings(NamedTuple):
+    """Where and with what somebody was seen last, in words; what is not known is empty."""
 
-    title: str
-    template: str
-    context: dict[str, Any] = field(default_factory=dict)
-
-
-_tellers: list[Callable[[Profile], Section]] = []
-
-
-def tells_of_profiles(teller: Callable[[Profile], Section]) -> Callable[[Profile], Section]:
-    """Register a function that adds a section to a profile's page."""
-    _tellers.append(teller)
-    return teller
+    place: str = ""
+    device: str = ""
+    browser: str = ""
+    source: str = ""
 
 
 def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> HttpResponse:
-    """Show a person's identifiers and what the other rooms know; note down who looked."""
-    LogEntry.objects.log_actions(
-        user_id=request.user.pk or 0,
-        queryset=[profile],
-        action_flag=CHANGE,
-        change_message="Looked at.",
-    )
+    """Show who a person is, what is known and what happened; note down who looked."""
+    note_look(request, profile)
     identifiers = Identifier.objects.filter(profile_id=profile.pk).order_by("kind", "-last_seen_at")
+    attributes = Attribute.objects.filter(profile_id=profile.pk).order_by("name")
+    accounts = AccountMember.objects.filter(profile_id=profile.pk).select_related("account").order_by("account_id")
+    before = wanted_mark(request)
     return page_admin.render_page(
         request,
         profile,
         "audience/admin/profile.html",
         "overview",
         profile=profile,
+        surroundings=surroundings_of(profile),
         identifiers=identifiers[:IDENTIFIERS_SHOWN],
-        sections=[teller(profile) for teller in _tellers],
+        attributes=known_of(attributes[:ATTRIBUTES_SHOWN]),
+        accounts=accounts[:ACCOUNTS_SHOWN],
+        sections=sections_of_profile(profile),
+        timeline=read_timeline(profile.pk, before),
+        is_first_page=before is None,
     )
 
 
-def profiles_behind(advertiser_id: int, text: str) -> set[UUID]:
-    """Return the profiles that a search means: by their own id, `kind:value`, or a value of any kind."""
-    keys = [Key(advertiser_id, kind, value) for kind, value in _readings(text)]
-    rows = Identifier.objects.filter(advertiser=advertiser_id, pk__in=[UUID(bytes=key.id) for key in keys])
-    found = set(rows.values_list("profile_id", flat=True))
-    with suppress(ValueError):
-        found.add(UUID(text))
-    return found
+def known_as(profile: Profile) -> str:
+    """Return a few of a profile's identifiers, which the caller has fetched before."""
+    return ", ".join(f"{one.kind} {one.value}" for one in profile.identifiers.all()[:3])
 
 
-def _readings(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each kind of identifier that the text could be, with its value in the stored form."""
-    name, _, rest = text.partition(":")
-    partner, _, value = rest.partition(":")
-    guesses = [(kind, text) for kind in KINDS]
-    if name in KINDS:
-        guesses.append((name, rest))
-    if name == "partner" and value:
-        guesses.append((f"partner:{partner}", value))
-    for kind, guess in guesses:
-        try:
-            yield kind, normalise(kind, guess)
-        except BadIdentifier:
-            continue
+def note_look(request: HttpRequest, row: Model) -> None:
+    """Write down who looked at a person, or at a company's people."""
+    LogEntry.objects.log_actions(
+        user_id=request.user.pk or 0, queryset=[row], action_flag=CHANGE, change_message="Looked at."
+    )
+
+
+def wanted_mark(request: HttpRequest) -> Mark | None:
+    """Return where in the timeline the page begins, by its address; None at the newest entry."""
+    text = request.GET.get("before", "")
+    mark = read_mark(text)
+    if text and mark is None:
+        raise Http404(NOT_FOUND)
+    return mark
+
+
+def surroundings_of(profile: Profile) -> Surroundings:
+    """Return what the newest event tells of place, device, browser and source."""
+    event = newest_event(profile.pk)
+    context = event.context if event else {}
+    return Surroundings(
+        place=_words(context, "place", "city", "region", "country"),
+        device=_words(context, "device", "brand", "model", "type"),
+        browser=_words(context, "browser", "name", "version"),
+        source=_words(context, "source", "medium", "name", "campaign"),
+    )
+
+
+def _words(context: Mapping[str, Any], group: str, *names: str) -> str:
+    """Return what is known of a group, each word once: the medium and the name of a direct visit are the same."""
+    fields = context.get(group)
+    known = fields if isinstance(fields, Mapping) else {}
+    return " · ".join(dict.fromkeys(str(known[name]) for name in names if known.get(name)))
 
 
 @admin.register(Profile)
@@ -100,13 +111,24 @@ class ProfileAdmin(PagedAdmin):
     ordering = ("-id",)
     sortable_by = ()
     empty_list_text = "People appear here with the first fire of a pixel."
-    list_display = ("short_id", "known_as", "first_seen_at", "last_seen_at")
+    list_display = ("short_id", "names", "first_seen_at", "last_seen_at")
     list_display_links = None
     search_fields = ("id",)
-    search_help_text = "A whole e-mail address, customer id, phone, browser or profile id"
+    search_help_text = "A whole e-mail address, phone, customer id, device, browser or profile id"
+    nothing_found_text = (
+        "Nobody is known by this. Write the whole identifier: parts find nobody, and a phone number needs its country"
+        " code."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Profile]:
         return super().get_queryset(request).prefetch_related("identifiers")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Profile | None:
+        """Find a profile by its id, or by the id of one that went into it: links to that one stand in older pages."""
+        found: Profile | None = super().get_object(request, object_id, from_field)
+        if found is None and (into := profile_after_merge(object_id)) is not None:
+            found = super().get_object(request, str(into), from_field)
+        return found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Profile], search_term: str
@@ -126,6 +148,5 @@ class ProfileAdmin(PagedAdmin):
         return format_html('<a class="m-name" href="{}"><code>{}…</code></a>', link, str(row.pk)[:13])
 
     @admin.display(description="Known as")
-    def known_as(self, row: Profile) -> str:
-        names = [f"{one.kind} {one.value}" for one in row.identifiers.all()[:3]]
-        return ", ".join(names)
+    def names(self, row: Profile) -> str:
+        return known_as(row)

@@ -115,7 +115,8 @@ def _after(model: type[Model], columns: list[str], sign: str, values: list[Any])
     ]
     further = Q((f"{first[0]}__{beyond}", first[1]))
     for column, value in second:
-        further |= Q(first, (f"{column}__{beyond}", value))
+        # The bound on the first column is what an index begins at: it has no use for one side of an OR.
+        further = Q((f"{first[0]}__{beyond}e", first[1])) & (further | Q(first, (f"{column}__{beyond}", value)))
     return further
 
 

@@ -1,6 +1,6 @@
 """The segments' pages in the admin."""
 
-from segments.admin import profile
+from segments.admin import account, profile
 from segments.admin.segment import SegmentAdmin
 
-__all__ = ["SegmentAdmin", "profile"]
+__all__ = ["SegmentAdmin", "account", "profile"]

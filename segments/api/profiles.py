@@ -15,11 +15,13 @@ from rest_framework.response import Response
 
 from audience.api.access import Needs
 from audience.api.pages import KeyPages
+from audience.api.people import EVENT_EXAMPLE, AttributeSerializer, BelongingSerializer, EventPages, EventSerializer
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from audience.identity import BadIdentifier, identifier_id, normalise
-from audience.models import Identifier, Profile, Role
+from audience.models import AccountMember, Attribute, Identifier, Profile, Role
 from audience.tenancy import current_advertiser_id
+from audience.timeline import events_of, in_key_order
 from segments.api.members import IdentifierSerializer, identifiers_of
 from segments.membership import holds
 from segments.models import Membership
@@ -29,6 +31,17 @@ _PROFILE = {
     "first_seen_at": "2026-11-20T08:00:00Z",
     "last_seen_at": "2026-11-22T10:00:00Z",
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
+    "attributes": [
+        {
+            "name": "plan",
+            "value": "gold",
+            "since": "2026-11-20T08:00:00Z",
+            "seen_at": "2026-11-22T10:00:00Z",
+            "write_key": 3,
+            "message": "identify",
+        }
+    ],
+    "accounts": [{"account": "ACME", "since": "2026-11-20T08:00:00Z"}],
     "memberships": [
         {
             "segment": 12,
@@ -41,6 +54,8 @@ _PROFILE = {
     ],
 }
 _EXAMPLE = [OpenApiExample("Jo", _PROFILE, response_only=True)]
+ATTRIBUTES_SHOWN = 1000
+ACCOUNTS_SHOWN = 100
 
 
 class HeldMembership(RowSerializer):
@@ -59,16 +74,28 @@ class ProfileSerializer(RowSerializer):
     """One person or browser as the advertiser knows it."""
 
     identifiers = serializers.SerializerMethodField()
+    attributes = serializers.SerializerMethodField(help_text="What has been told of the person: at most 1,000.")
+    accounts = serializers.SerializerMethodField(help_text="The companies that the person belongs to: at most 100.")
     memberships = serializers.SerializerMethodField(help_text="The segments that the person is in now.")
 
     class Meta:
         model = Profile
-        fields = ("id", "first_seen_at", "last_seen_at", "identifiers", "memberships")
+        fields = ("id", "first_seen_at", "last_seen_at", "identifiers", "attributes", "accounts", "memberships")
         read_only_fields = fields
 
     @extend_schema_field(IdentifierSerializer(many=True))
     def get_identifiers(self, profile: Profile) -> list[dict[str, str]]:
         return identifiers_of([profile.pk])[profile.pk]
+
+    @extend_schema_field(AttributeSerializer(many=True))
+    def get_attributes(self, profile: Profile) -> Any:
+        rows = Attribute.objects.filter(profile_id=profile.pk).order_by("name")
+        return AttributeSerializer(rows[:ATTRIBUTES_SHOWN], many=True).data
+
+    @extend_schema_field(BelongingSerializer(many=True))
+    def get_accounts(self, profile: Profile) -> Any:
+        rows = AccountMember.objects.filter(profile_id=profile.pk).select_related("account").order_by("account_id")
+        return BelongingSerializer(rows[:ACCOUNTS_SHOWN], many=True).data
 
     @extend_schema_field(HeldMembership(many=True))
     def get_memberships(self, profile: Profile) -> Any:
@@ -112,7 +139,9 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         "list": Needs(Role.VIEWER, people=True),
         "retrieve": Needs(Role.VIEWER, people=True),
         "find": Needs(Role.VIEWER, people=True),
+        "events": Needs(Role.VIEWER, people=True),
     }
+    list_actions = frozenset({"list", "events"})
 
     @extend_schema(
         summary="Find a profile by identifier, without writing the identifier into an address",
@@ -131,6 +160,20 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         if profile is None:
             raise NotFound
         return Response(self.get_serializer(profile).data)
+
+    @extend_schema(
+        summary="Read a profile's events",
+        description="Newest first, as long as events are kept.",
+        responses=EventSerializer(many=True),
+        filters=False,
+        examples=[OpenApiExample("A cart", EVENT_EXAMPLE, response_only=True)],
+    )
+    @action(detail=True, pagination_class=EventPages, filterset_class=None, serializer_class=EventSerializer)
+    def events(self, request: Request, **_: Any) -> Response:
+        events = events_of(self.get_object().pk)
+        with in_key_order():
+            page = self.paginate_queryset(events)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 def known_by(profiles: QuerySet[Any], kind: str, value: str) -> QuerySet[Any]:

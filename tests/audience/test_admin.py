@@ -373,6 +373,7 @@ RIGHTS = {
     "segments.segment": (VIEWER, ANALYST, ANALYST, MANAGER),
     "pixels.pixel": (MANAGER, MANAGER, MANAGER, MANAGER),
     "audience.profile": (ANALYST, None, None, None),
+    "audience.account": (ANALYST, None, None, None),
     "audience.advertiser": (MANAGER, None, OWNER, None),
     "audience.teammembership": (OWNER, OWNER, OWNER, OWNER),
     "audience.apitoken": (OWNER, OWNER, None, OWNER),

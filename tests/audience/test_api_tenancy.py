@@ -8,7 +8,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.apps import apps
@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
-from audience.models import Advertiser, Role
+from audience.models import Account, AccountMember, Advertiser, Attribute, Event, Profile, Role
 from audience.tenancy import TenantModel, acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment, Run, RunFile
 from segments.models import Segment
@@ -95,6 +95,7 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     pixel = make_pixel(advertiser, segment, pk=next(numbers), name=f"{word} pixel")
     profile = make_profile(advertiser, customer_id=f"{word}-1", email=f"{word}@example.com")
     make_member(segment, profile, starts_at=timezone.now())
+    tell(profile, word)
     caller = make_caller(advertiser)
     caller.get("/segments")  # the token's last use is kept to the minute: from here on nothing changes it
     return Rows(
@@ -103,6 +104,18 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
         | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"},
     )
+
+
+def tell(profile: Profile, word: str) -> None:
+    """Give a profile an event, an attribute and a company, each with the word in it."""
+    seen, now = {"first_seen_at": timezone.now(), "last_seen_at": timezone.now()}, timezone.now()
+    times = {"occurred_at": now, "received_at": now}
+    told = {"since": now, "seen_at": now, "fact_id": uuid4(), "source_kind": "identify"}
+    with acting_for(profile.advertiser_id):
+        Event.objects.create(profile=profile, id=uuid4(), name=f"{word} event", properties={word: word}, **times)
+        Attribute.objects.create(profile=profile, name=f"{word} attribute", value=word, **told)
+        account = Account.objects.create(pk=uuid4(), key=f"{word} account", **seen)
+        AccountMember.objects.create(profile=profile, account=account, since=now)
 
 
 def make_exports(segment: Segment, word: str, numbers: Iterator[int]) -> dict[str, object]:
@@ -250,6 +263,8 @@ def test_an_operation_without_an_id_shows_own_rows_only(a: Rows, b: Rows) -> Non
             assert answer.status_code == 200, operation
             assert CANARY not in answer.content.decode()
             own += "own" in answer.content.decode()
+            if operation.id == "profiles.events":
+                assert "own event" in answer.content.decode()
     assert own > 5
 
 
@@ -288,6 +303,7 @@ MATRIX = {
     "profiles.list": (Role.VIEWER, True),
     "profiles.retrieve": (Role.VIEWER, True),
     "profiles.find": (Role.VIEWER, True),
+    "profiles.events": (Role.VIEWER, True),
     "destinations.list": (Role.MANAGER, False),
     "destinations.retrieve": (Role.MANAGER, False),
     "exports.list": (Role.MANAGER, False),

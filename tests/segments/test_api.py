@@ -10,6 +10,7 @@ from django.utils import timezone
 from audience.models import Advertiser, Identifier, Profile, Role
 from audience.tenancy import acting_for
 from segments.models import Membership, Segment, Transition
+from tests.audience.messages import Sender
 from tests.callers import Caller, make_caller
 from tests.factories import make_advertiser, make_member, make_profile, make_segment
 
@@ -276,6 +277,42 @@ class TestProfiles:
         (held,) = body["memberships"]
         assert (held["segment"], held["code"], held["value"]) == (segment.pk, "cart", 65)
 
+    def test_attributes_and_companies_say_since_when(self, caller: Caller, advertiser: Advertiser) -> None:
+        sender = Sender(advertiser)  # type: ignore[no-untyped-call]
+        sender.send(None, "customer_id:C-7", kind="identify", traits={"plan": {"name": "gold"}}, source_id=3)
+        sender.send(None, "customer_id:C-7", kind="group", account="ACME")
+        body = caller.get("/profiles", kind="customer_id", value="C-7").json()["results"][0]
+        assert body["attributes"] == [
+            {
+                "name": "plan",
+                "value": {"name": "gold"},
+                "since": "2026-11-22T12:00:00Z",
+                "seen_at": "2026-11-22T12:00:00Z",
+                "write_key": 3,
+                "message": "identify",
+            }
+        ]
+        assert body["accounts"] == [{"account": "ACME", "since": "2026-11-22T12:00:00Z"}]
+
+    def test_events_are_read_by_cursor(self, caller: Caller, advertiser: Advertiser) -> None:
+        sender = Sender(advertiser)  # type: ignore[no-untyped-call]
+        for number in range(10):
+            sender.send(None, "customer_id:C-7", event=f"e{number}", at=number // 4, properties={"n": number})
+        sender.send(None, "customer_id:C-8", event="other")
+        (profile,) = caller.get("/profiles", kind="customer_id", value="C-7").json()["results"]
+        path, read, cursor = f"/profiles/{profile['id']}/events", [], {}
+        while True:
+            page = caller.get(path, limit=3, **cursor).json()
+            read += page["results"]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        keys = [(row["occurred_at"], row["id"]) for row in read]
+        assert keys == sorted(keys, reverse=True)
+        assert sorted(row["properties"]["n"] for row in read) == list(range(10))
+        assert caller.get(path, cursor="made up").status_code == 400
+        assert caller.get(path, kind="email", value="x").status_code == 400
+
     @pytest.mark.parametrize(("kind", "value"), [("customer_id", "C-1"), ("email", " JO@example.com")])
     def test_a_profile_is_found_by_identifier(self, caller: Caller, jo: Profile, kind: str, value: str) -> None:
         by_address = caller.get("/profiles", kind=kind, value=value)
@@ -304,6 +341,7 @@ class TestProfiles:
                 caller.get("/profiles", kind="customer_id", value="C-1"),
                 caller.post("/profiles/find", {"kind": "customer_id", "value": "C-1"}),
                 caller.get("/profiles/0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11"),
+                caller.get(f"/profiles/{jo.pk}/events"),
             ):
                 assert answer.status_code == 403
                 assert answer.json()["code"] == "forbidden"

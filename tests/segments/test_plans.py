@@ -2,21 +2,23 @@
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
 
-from audience import accounts, attribute_names, attributes, identity, merging, recording, settling
+from audience import accounts, activity, attribute_names, attributes, identity, merging, recording, settling, timeline
 from audience.columns import batch_cursor, bigints, instants, integers, uuids
 from audience.instants import instant
 from audience.tenancy import acting_for
+from audience.timeline import Mark
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
 from pixels.messages import ownsegments
 from segments import changes, counts, renewals, sweeper
 from segments import merging as membership_merging
 from segments.membership import holds
-from segments.models import Membership
+from segments.models import Membership, Transition
 from tests.factories import NOON, make_advertiser, make_segment
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,6 +177,39 @@ def test_a_rule_reads_a_profiles_newest_events_of_a_name_in_their_order(segment)
     assert by
     assert all(index and "profile_id_name_occurred_at" in index for index in by), by
     assert "Sort" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize("before", [None, Mark(NOON - timedelta(days=1), UUID(int=7))])
+def test_a_page_of_a_timeline_reads_the_primary_key_backwards(segment, before):
+    """However long the history is: the key's range of one profile, no sort, and no partition after the mark."""
+    with acting_for(segment.advertiser_id), timeline.in_key_order():
+        newest = timeline.events_of(UUID(bytes=SOMEBODY), before)[: timeline.ENTRIES_OF_A_PAGE]
+        statement, parameters = newest.query.sql_with_params()
+        found = nodes(statement, parameters)
+    reads = [node for node in found if node.get("Relation Name", "").startswith("audience_event")]
+    assert reads
+    for node in reads:
+        assert (node["Node Type"], node["Scan Direction"]) == ("Index Scan", "Backward"), node
+        assert node["Index Name"].endswith("_pkey")
+        assert before is None or "ROW(profile_id, occurred_at, id) < ROW(" in node["Index Cond"]
+    assert "Sort" not in {node["Node Type"] for node in found}
+
+
+def test_pooled_activity_reads_a_range_of_the_key_for_each_person(segment):
+    values = {"profiles": [UUID(bytes=SOMEBODY)] * 3, "advertiser": segment.advertiser_id, "events": 50}
+    with timeline.in_key_order():
+        found = nodes(activity._NEWEST, values)
+    reads = [node for node in found if node.get("Relation Name", "").startswith("audience_event")]
+    assert reads
+    assert {(node["Node Type"], node.get("Scan Direction")) for node in reads} == {("Index Scan", "Backward")}
+
+
+def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
+    with acting_for(segment.advertiser_id):
+        rows = Transition.objects.filter(profile_id=UUID(bytes=SOMEBODY), at__lte=NOON).order_by("-at")[:51]
+        found = nodes(*rows.query.sql_with_params())
+    reads = [node for node in found if node.get("Relation Name", "").startswith("segments_transition")]
+    assert [node for node in reads if node["Node Type"] == "Seq Scan"] == []
 
 
 @pytest.mark.parametrize(
