@@ -97,10 +97,10 @@ def unite(intervals: Iterable[Interval], re_add: str, at: Instant) -> tuple[Inte
         merged = _unite(merged, row, re_add)
     # Who is over and not yet published leaves by time, as the sweeper would have it.
     overdue = [row for row in rows if row.sweep_at is not None and row.expires_at <= at]
-    steps = [Step("leave", row.expires_at, Cause.TIME) for row in overdue]
     sweeps = [row.sweep_at for row in rows if row.sweep_at is not None and row.expires_at > at]
     is_in = merged.expires_at > at and bool(sweeps)
-    # Before what the same batch makes of the one who stays.
+    # Before what a fact of the same instant makes of the one who stays.
+    steps = [Step("leave", min(row.expires_at, at - 1), Cause.TIME) for row in overdue]
     steps += [Step("leave", at - 1, Cause.MERGE)] * (len(sweeps) - is_in)
     return merged._replace(sweep_at=min(*sweeps, merged.expires_at) if is_in else None), _apart(steps)
 

@@ -192,7 +192,7 @@ def test_workers_are_replaced_without_a_gap(
 ) -> None:
     """SIGHUP: a new worker begins before the old one drains. No request fails."""
     # granian gives the new ones 3.5 s to start; with other work beside them they need longer.
-    with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="6") as door:
+    with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="10") as door:
         with load(f"http://127.0.0.1:{door.port}", target, tmp_path / "ledger") as ledger:
             for _ in range(times):
                 old = set(door.workers())

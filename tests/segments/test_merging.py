@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from audience.columns import batch_cursor
@@ -167,6 +167,7 @@ facts = st.lists(
 
 @pytest.mark.spec("R5")
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("add", "desk", 0, 1), ("add", "phone", 0, 16), ("remove", "desk", 0, 14)], 2, False)
 @given(facts, st.integers(0, 7), st.booleans())
 def test_merged_early_or_late_the_members_are_the_same(told, merged_after, is_swept):
     """One advertiser's facts come from three devices that become one at some time, the other's from one device."""
