@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -44,12 +45,12 @@ class Shell:
         return int(status), body
 
 
-def make_rows(folder_name: str) -> tuple[str, dict[str, int]]:
+def make_rows(folder_name: str) -> tuple[str, dict[str, int | UUID]]:
     """Make what the documentation speaks of; return a token and the ids by what they are called there."""
     advertiser = make_advertiser(name=f"API {folder_name}")
     segment = make_segment(advertiser, "basket")
     make_profile(advertiser, email="jo@example.com")
-    make_profile(advertiser, customer_id="C-1001")
+    person = make_profile(advertiser, customer_id="C-1001")
     pixel = make_pixel(advertiser, segment)
     with acting_for(advertiser.pk):
         destination = Destination.objects.create(
@@ -58,14 +59,15 @@ def make_rows(folder_name: str) -> tuple[str, dict[str, int]]:
         export = Export.objects.create(name="Basket", destination=destination)
         ExportSegment.objects.create(export=export, segment=segment)
         ExportColumn.objects.create(export=export, source="identifier", identifier_kind="customer_id")
-    ids = {"segments/12": segment.pk, "pixels/21": pixel.pk, '"segment": 12': segment.pk, "[12]": segment.pk}
+    ids: dict[str, int | UUID] = {"profiles/0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11": person.pk}
+    ids |= {"segments/12": segment.pk, "pixels/21": pixel.pk, '"segment": 12': segment.pk, "[12]": segment.pk}
     ids |= {'"destination": 3': destination.pk, '"export": 7': export.pk}
     return make_caller(advertiser).token, ids
 
 
-def with_ids(command: str, ids: dict[str, int]) -> str:
+def with_ids(command: str, ids: dict[str, int | UUID]) -> str:
     for place, id_ in ids.items():
-        command = command.replace(place, re.sub(r"\d+", str(id_), place))
+        command = command.replace(place, re.sub(r"\d[0-9a-f-]*", str(id_), place))
     return command
 
 
