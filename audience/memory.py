@@ -45,6 +45,8 @@ class Memory(Generic[K, V]):
         self._young, self._old = {}, {}
 
     def _put(self, key: K, known: V) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
+        if key not in self._young:
+            if len(self._young) >= self._half:
+                self._old, self._young = self._young, {}
+            self._old.pop(key, None)  # nobody is kept twice
         self._young[key] = known

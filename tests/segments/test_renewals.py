@@ -218,6 +218,7 @@ def test_the_sweeper_waits_for_nobody(desk, jo, ann):
         cursor.execute("BEGIN")
         cursor.execute("SELECT 1 FROM segments_membership WHERE profile_id = %s FOR UPDATE", [UUID(bytes=jo)])
         assert sweeper.sweep(later).leaves == 1
+        cursor.execute("ROLLBACK")
     other.close()
     assert sweeper.sweep(later).leaves == 1
 
