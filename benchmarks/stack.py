@@ -84,22 +84,21 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"The server did not start:\n{log.read_text()[-2000:]}")
 
 
-def _granian(interface: str, target: str, port: int) -> list[str]:
-    options = ["--interface", interface, "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "warning"]
-    return ["granian", *options, "--host", "127.0.0.1", "--port", str(port), target]
-
-
 @contextmanager
 def raw_asgi() -> Iterator[str]:
     port = free_port()
-    with server(_granian("asgi", "benchmarks.raw:app", port), port) as url:
+    command = ["granian", "--interface=asgi", "--loop=uvloop", "--workers=1", "--no-ws", "--log-level=warning"]
+    command += ["--host=127.0.0.1", f"--port={port}", "benchmarks.raw:app"]
+    with server(command, port) as url:
         yield url
 
 
 @contextmanager
 def door() -> Iterator[str]:
     port = free_port()
-    with server(_granian("rsgi", "config.door:app", port), port) as url:
+    command = ["gunicorn", "--worker-class=config.doorkeeper.Doorkeeper", f"--bind=127.0.0.1:{port}", "--workers=1"]
+    command += ["--backlog=2048", "--no-control-socket", "--log-level=warning", "config.door:serve"]
+    with server(command, port) as url:
         yield url
 
 

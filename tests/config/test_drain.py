@@ -204,7 +204,7 @@ def test_workers_are_replaced_without_a_gap(
     database: Database, target: str, tmp_path: Path, workers: int, times: int
 ) -> None:
     """SIGHUP: a new worker begins before the old one drains. No request fails."""
-    # granian gives the new ones 3.5 s to start; with other work beside them they need longer.
+    # The old one takes requests until the new one has started.
     with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="10") as door:
         with load(f"http://127.0.0.1:{door.port}", target, tmp_path / "ledger") as ledger:
             for _ in range(times):

@@ -176,15 +176,14 @@ def make_operator() -> str:
 def programs() -> list[Program]:
     """Return the programs of the group: two listeners, two workers, one clock."""
     drain_seconds = settings.MUSTER_DRAIN_SECONDS
-    web = listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1)
-    door = listener(
-        settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS, drain_seconds=drain_seconds
+    web = web_listener(settings.MUSTER_ADMIN_BIND, threads=settings.MUSTER_WEB_THREADS)
+    door = door_listener(
+        settings.MUSTER_PIXEL_BIND, workers=settings.MUSTER_DOOR_WORKERS, drain_seconds=drain_seconds
     )
     short = [*worker("celery"), f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"]
     return [
-        Program("web", [*web, f"--blocking-threads={settings.MUSTER_WEB_THREADS}", "config.wsgi:application"]),
-        # granian's own choice of a loop may be one that hangs.
-        Program("door", [*door, "--loop=uvloop", "config.door:app"], drain_seconds + 14.0, drains=True),
+        Program("web", [*web, "config.wsgi:application"]),
+        Program("door", door, drain_seconds + 14.0, drains=True),
         Program("worker", short),
         # Threads: a run mostly waits, and one at a destination that hangs must not hold up those of others.
         Program("exporter", [*worker("exports"), "--pool=threads", f"--concurrency={EXPORTS_AT_ONCE}"]),
@@ -205,18 +204,29 @@ def opens_shop(*, demo: bool) -> bool:
 
 def shop_program() -> Program:
     """Return the listener of the demo shop."""
-    command = listener(settings.MUSTER_SHOP_BIND, "wsgi", workers=1)
-    return Program("shop", [*command, "--blocking-threads=2", "config.shop:application"])
+    command = web_listener(settings.MUSTER_SHOP_BIND, threads=2)
+    return Program("shop", [*command, "config.shop:application"])
 
 
-def listener(bind: str, interface: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
-    """Return granian's command line up to the name of the application."""
+def web_listener(bind: str, *, threads: int) -> list[str]:
+    """Return granian's command line up to the name of a WSGI application."""
     host, port = parse_bind(bind)
-    kill_after = drain_seconds + drain.LAST_ANSWERS_SECONDS
     return [
-        *(sys.executable, "-m", "granian", f"--interface={interface}", f"--host={host}", f"--port={port}"),
-        *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=error"),
-        *("--respawn-failed-workers", "--respawn-interval=1", f"--workers-kill-timeout={kill_after}"),
+        *(sys.executable, "-m", "granian", "--interface=wsgi", f"--host={host}", f"--port={port}"),
+        *("--workers=1", f"--blocking-threads={threads}", "--http=1", "--no-ws", "--backlog=2048"),
+        *("--log-level=error", "--respawn-failed-workers", "--respawn-interval=1"),
+        f"--workers-kill-timeout={drain.LAST_ANSWERS_SECONDS}",
+    ]
+
+
+def door_listener(bind: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
+    """Return gunicorn's command line for the door."""
+    host, port = parse_bind(bind)
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return [
+        *(sys.executable, "-m", "gunicorn", "--worker-class=config.doorkeeper.Doorkeeper", f"--bind={place}"),
+        *(f"--workers={workers}", "--backlog=2048", "--timeout=60", "--no-control-socket", "--log-level=warning"),
+        *(f"--graceful-timeout={drain_seconds + drain.LAST_ANSWERS_SECONDS}", "config.door:serve"),
     ]
 
 
