@@ -12,7 +12,6 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import django
 
@@ -31,7 +30,6 @@ from config.proxies import client_address, is_trusted  # noqa: E402
 from pixels import fireids  # noqa: E402
 from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
-from pixels.endpoint import Pending  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
@@ -47,13 +45,6 @@ ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
 
-class Waiting(NamedTuple):
-    """A fire that waits for its commit, and the connection that waits for its answer."""
-
-    connection: Connection
-    pending: Pending
-
-
 class Door:
     """One process's door, from its first request to its last answer."""
 
@@ -64,6 +55,7 @@ class Door:
         self._site = Site(self._receive, body_bytes=BODY_BYTES)
         self._intake = Intake(self._give)
         self._drain = Drain(self._loop)
+        self._has_proxies = bool(settings.MUSTER_TRUSTED_PROXIES)
         self._statuses: Counter[int] = Counter()
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -101,9 +93,10 @@ class Door:
 
     def _receive(self, connection: Connection, message: Message) -> None:
         path, query = message.path_and_query()
-        fields = message.fields
-        address, request_id = _origin(connection.address, fields)
-        request = Request(message.method, path, query, fields, address, request_id)
+        address, request_id = connection.address, None
+        if self._has_proxies:
+            address, request_id = _origin(address, message)
+        request = Request(message.method, path, query, message, address, request_id)
         if path.startswith((PREFIX, "/health/")):
             call = self._loop.create_task(self._call(connection, request, message.body))
             self._calls.add(call)
@@ -112,18 +105,17 @@ class Door:
         received = self._intake.receive(request)
         if isinstance(received, Answer):
             self._answer(connection, received)
-        elif not self._intake.submit(received, Waiting(connection, received)):
+        elif not self._intake.submit(received, (connection, received)):
             self._answer(connection, self._intake.refuse(received))
 
     def _give(self, answers: Answers) -> None:
-        """Hand a batch's answers to those who wait for them."""
-        for waiting, stored in answers:
-            if isinstance(waiting, Waiting):
-                pending = waiting.pending
-                answer = pending.answer if stored is not None else self._intake.refuse(pending)
-                self._answer(waiting.connection, answer)
-            elif not waiting.done():  # a message's future
-                waiting.set_result(stored)
+        """Hand a batch's answers to those who wait: a connection with its pending fire, or a message's future."""
+        for waiter, stored in answers:
+            if type(waiter) is tuple:
+                connection, pending = waiter
+                self._answer(connection, pending.answer if stored is not None else self._intake.refuse(pending))
+            elif not waiter.done():
+                waiter.set_result(stored)
 
     def _answer(self, connection: Connection, answer: Answer) -> None:
         self._statuses[answer.status] += 1
@@ -156,7 +148,7 @@ class Door:
 
 def _origin(peer: str, headers: Headers) -> tuple[str, str | None]:
     """Return the client's address, and the request id of a proxy of ours; `peer` is who has connected."""
-    if not settings.MUSTER_TRUSTED_PROXIES or not _is_ours(peer):
+    if not _is_ours(peer):
         return peer, None
     return _forwarded(peer, ",".join(headers.get_all("x-forwarded-for"))), headers.get(fireids.HEADER)
 

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -31,25 +30,33 @@ _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in 
 _BODILESS = frozenset({204, 304})
 
 
-class Fields:
-    """The header fields of one request, by name in lower case. Bytes beyond ASCII are Latin-1, as under WSGI."""
+class Message:
+    """One request as it came, with its header fields by name in lower case.
 
-    __slots__ = ("_repeated", "_values")
+    Bytes beyond ASCII are Latin-1 in fields, as under WSGI. `target` has no fragment. `body` is cut one byte behind
+    the most that is kept.
+    """
 
-    def __init__(self) -> None:
-        self._values: dict[bytes, bytes] = {}
+    __slots__ = ("_fields", "_repeated", "body", "is_last", "method", "target")
+
+    def __init__(self, target: bytes) -> None:
+        self.method = "GET"
+        self.target = target
+        self.body = b""
+        self.is_last = False
+        self._fields: dict[bytes, bytes] = {}
         self._repeated: list[tuple[bytes, bytes]] = []
 
     def add(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name in self._values:
+        if name in self._fields:
             self._repeated.append((name, value))
         else:
-            self._values[name] = value
+            self._fields[name] = value
 
     def get(self, name: str, /) -> str | None:
         """Return the first value of a field."""
-        value = self._values.get(name.encode())
+        value = self._fields.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     def get_all(self, name: str, /) -> list[str]:
@@ -57,18 +64,6 @@ class Fields:
         if first is None:
             return []
         return [first, *(value.decode("latin-1") for one, value in self._repeated if one == name.encode())]
-
-
-class Message(NamedTuple):
-    """One request as it came. `target` has no fragment; `body` is cut one byte behind the most that is kept."""
-
-    method: str
-    target: bytes
-    fields: Fields
-    body: bytes
-    # HTTP/1.0 keeps a connection only where both say so.
-    is_old: bool
-    is_last: bool
 
     def path_and_query(self) -> tuple[str, str]:
         """Return the path, decoded, and the query string as it was sent; what is no UTF-8 in it is escaped."""
@@ -122,8 +117,8 @@ class Connection(asyncio.Protocol):
     """One client's connection. At most one of its requests is being answered at any time."""
 
     __slots__ = (
-        "_begun_at", "_body", "_body_bytes", "_fields", "_head_bytes", "_heard_at", "_is_cut", "_is_full",
-        "_is_moving", "_is_paused", "_open", "_parser", "_site", "_target", "_transport", "_waiting", "address",
+        "_begun_at", "_body", "_body_bytes", "_bytes", "_heard_at", "_is_cut", "_is_full", "_is_moving", "_is_paused",
+        "_open", "_parser", "_read", "_site", "_transport", "_waiting", "address",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -131,12 +126,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
         self.address = ""
-        # The request that is being read.
-        self._target = b""
-        self._fields = Fields()
+        # The request that is being read, if one has begun: since when, the bytes of its head and of its body so far.
+        self._read: Message | None = None
+        self._begun_at = 0.0
+        self._bytes = 0
         self._body: list[bytes] = []
-        self._body_bytes = self._head_bytes = 0
-        self._begun_at = 0.0  # 0: none has begun
+        self._body_bytes = 0
         self._is_cut = False  # nothing more is read
         # The request that is being answered, and those after it; an answer in place of a request is for what is none.
         self._open: Message | None = None
@@ -224,19 +219,31 @@ class Connection(asyncio.Protocol):
         if self._is_cut:
             return
         self._heard_at = self._site.now
-        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._is_cut = True  # the request itself has been taken, and is answered as if it had not asked for that
         except httptools.HttpParserError:
             self._end_with(BAD_REQUEST)
-        if self._head_bytes > HEAD_BYTES and not self._is_cut:
+        if self._read is not None or not self._waiting:
+            self._wait_for_more(len(data))
+        if self._waiting:
+            if self._open is None:
+                self._move_on()
+            else:
+                self._pause_or_resume()
+
+    def _wait_for_more(self, count: int) -> None:
+        """Look at a request that has begun and is not all there."""
+        if not self._begun_at:
+            self._begun_at = self._site.now
+            message = self._read
+            if message is not None and message.get("expect") is not None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._body_bytes:
+            self._bytes += count
+        if self._bytes > HEAD_BYTES:
             self._end_with(HEAD_TOO_LARGE)
-        if self._waiting and self._open is None:
-            self._move_on()
-        elif self._waiting:
-            self._pause_or_resume()
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -248,53 +255,38 @@ class Connection(asyncio.Protocol):
 
     # The parser calls these.
 
-    def on_message_begin(self) -> None:
-        self._begun_at = self._site.now
-        self._target = b""
-        self._fields = Fields()
-
     def on_url(self, part: bytes) -> None:
-        self._target += part
+        if self._read is None:
+            self._read = Message(part)
+        else:
+            self._read.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.add(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._head_bytes = 0
-        if self._fields.get("expect") is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._read.add(name, value)  # type: ignore[union-attr]  # a head begins with its URL
 
     def on_body(self, part: bytes) -> None:
-        self._head_bytes = 0
-        self._body_bytes += len(part)
-        if self._body_bytes - len(part) <= self._site.body_bytes:
+        if self._body_bytes <= self._site.body_bytes:
             self._body.append(part)
+        self._body_bytes += len(part)
         if self._body_bytes > DISCARDED_BYTES and not self._is_cut:
             self.on_message_complete()
             self._is_cut = True
 
     def on_message_complete(self) -> None:
-        if self._is_cut:
+        message, self._read = self._read, None
+        if message is None or self._is_cut:
             return
-        self._head_bytes = 0
         self._begun_at = 0.0
-        body = b""
-        if self._body:
-            body = b"".join(self._body)[: self._site.body_bytes + 1]
+        self._bytes = 0
+        if self._body_bytes:
+            message.body = b"".join(self._body)[: self._site.body_bytes + 1]
             self._body.clear()
             self._body_bytes = 0
-        parser = self._parser
-        method = parser.get_method()
-        self._waiting.append(
-            Message(
-                "GET" if method == b"GET" else method.decode(),
-                self._target,
-                self._fields,
-                body,
-                parser.get_http_version() == "1.0",
-                not parser.should_keep_alive(),
-            )
-        )
+        method = self._parser.get_method()
+        if method != b"GET":
+            message.method = method.decode()
+        message.is_last = not self._parser.should_keep_alive()
+        self._waiting.append(message)
 
 
 def _written(answer: Answer, message: Message | None, date: str, *, is_last: bool) -> bytes:
@@ -304,7 +296,7 @@ def _written(answer: Answer, message: Message | None, date: str, *, is_last: boo
     lines += [f"{name}: {value}\r\n" for name, value in headers]
     if is_last:
         lines.append("connection: close\r\n")
-    elif message is not None and message.is_old:
+    elif message is not None and message.get("connection") is not None:  # HTTP/1.0 keeps it where both say so
         lines.append("connection: keep-alive\r\n")
     lines.append("\r\n" if status in _BODILESS else f"content-length: {len(body)}\r\n\r\n")
     head = "".join(lines).encode("latin-1")
