@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from config.listeners import door_listener
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(os.environ.get("MUSTER_BENCH_DIR") or tempfile.mkdtemp(prefix="muster-bench-"))
 VISITORS = 50_000
+DOOR_WORKERS = 2  # as `manage.py up` starts on two cores
 
 
 def free_port() -> int:
@@ -98,9 +101,7 @@ def raw_asgi() -> Iterator[str]:
 @contextmanager
 def door() -> Iterator[str]:
     port = free_port()
-    command = ["gunicorn", "--worker-class=config.doorkeeper.Doorkeeper", f"--bind=127.0.0.1:{port}", "--workers=1"]
-    command += ["--backlog=2048", "--no-control-socket", "--log-level=warning", "config.door:serve"]
-    with server(command, port) as url:
+    with server(door_listener(f"127.0.0.1:{port}", workers=DOOR_WORKERS), port) as url:
         yield url
 
 

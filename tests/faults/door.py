@@ -13,7 +13,7 @@ from typing import Self
 from django.conf import settings
 
 from config.leash import SUPERVISED, leashed
-from config.management.commands.up import door_listener
+from config.listeners import door_listener
 from tests.pixels.doors import ListenerDoor, free_port
 from tests.running import ROOT, alive, descendants, until
 

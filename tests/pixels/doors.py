@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from config.management.commands.up import door_listener
+from config.listeners import door_listener
 from pixels import views
 from pixels.catalogue import announce
 from pixels.models import FireDelta

@@ -21,7 +21,8 @@ from audience.metrics import FOLDER_VARIABLE
 from config import drain, health, metrics
 from config.celery import prepare_broker
 from config.demo import storefront
-from config.ports import PortTakenError, await_free, nearby, parse_bind
+from config.listeners import door_listener, web_listener
+from config.ports import PortTakenError, await_free, nearby
 from config.postgres import EmbeddedServer, PostgresError
 from config.supervisor import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Group, Program, to_terminal
 
@@ -206,28 +207,6 @@ def shop_program() -> Program:
     """Return the listener of the demo shop."""
     command = web_listener(settings.MUSTER_SHOP_BIND, threads=2)
     return Program("shop", [*command, "config.shop:application"])
-
-
-def web_listener(bind: str, *, threads: int) -> list[str]:
-    """Return granian's command line up to the name of a WSGI application."""
-    host, port = parse_bind(bind)
-    return [
-        *(sys.executable, "-m", "granian", "--interface=wsgi", f"--host={host}", f"--port={port}"),
-        *("--workers=1", f"--blocking-threads={threads}", "--http=1", "--no-ws", "--backlog=2048"),
-        *("--log-level=error", "--respawn-failed-workers", "--respawn-interval=1"),
-        f"--workers-kill-timeout={drain.LAST_ANSWERS_SECONDS}",
-    ]
-
-
-def door_listener(bind: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
-    """Return gunicorn's command line for the door."""
-    host, port = parse_bind(bind)
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return [
-        *(sys.executable, "-m", "gunicorn", "--worker-class=config.doorkeeper.Doorkeeper", f"--bind={place}"),
-        *(f"--workers={workers}", "--backlog=2048", "--timeout=60", "--no-control-socket", "--log-level=warning"),
-        *(f"--graceful-timeout={drain_seconds + drain.LAST_ANSWERS_SECONDS}", "config.door:serve"),
-    ]
 
 
 def celery(what: str) -> list[str]:
