@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import httptools
 
@@ -28,6 +28,7 @@ BAD_REQUEST = text_answer(400, "This is no HTTP request.\n")
 HEAD_TOO_LARGE = text_answer(431, "The head of the request is too large.\n")
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in HTTPStatus}
 _BODILESS = frozenset({204, 304})
+_ASCII = bytes(range(128))
 
 
 class Message:
@@ -76,6 +77,12 @@ class Message:
         return path.decode(errors="replace"), query.decode(errors="surrogateescape")
 
 
+def _with_ascii_line(data: bytes) -> bytes:
+    """Escape what is no ASCII in a request line: llhttp refuses it, and there are clients that send it so."""
+    line, end, rest = data.partition(b"\r\n")
+    return quote_from_bytes(line, safe=_ASCII).encode() + end + rest
+
+
 def _after_host(target: bytes) -> bytes:
     """Return path and query of a target with scheme and host, as a proxy may send it, or of `*`."""
     try:
@@ -117,8 +124,8 @@ class Connection(asyncio.Protocol):
     """One client's connection. At most one of its requests is being answered at any time."""
 
     __slots__ = (
-        "_begun_at", "_body", "_body_bytes", "_bytes", "_heard_at", "_is_cut", "_is_full", "_is_moving", "_is_paused",
-        "_open", "_parser", "_read", "_site", "_transport", "_waiting", "address",
+        "_begun_at", "_body", "_body_bytes", "_head_bytes", "_heard_at", "_is_cut", "_is_full", "_is_moving",
+        "_is_paused", "_open", "_parser", "_read", "_site", "_transport", "_waiting", "address",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -129,7 +136,7 @@ class Connection(asyncio.Protocol):
         # The request that is being read, if one has begun: since when, the bytes of its head and of its body so far.
         self._read: Message | None = None
         self._begun_at = 0.0
-        self._bytes = 0
+        self._head_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._is_cut = False  # nothing more is read
@@ -161,7 +168,9 @@ class Connection(asyncio.Protocol):
     def answer(self, answer: Answer) -> None:
         """Answer the open request. A client that has gone away hears nothing."""
         message, self._open = self._open, None
-        is_last = self._is_cut or self._site.is_closing or message is None or message.is_last
+        is_last = (
+            message is None or message.is_last or ((self._is_cut or self._site.is_closing) and not self._waiting)
+        )
         if not self._transport.is_closing():
             self._transport.write(_written(answer, message, self._site.date, is_last=is_last))
             if is_last:
@@ -219,6 +228,8 @@ class Connection(asyncio.Protocol):
         if self._is_cut:
             return
         self._heard_at = self._site.now
+        if self._read is None and not data.isascii():
+            data = _with_ascii_line(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -241,8 +252,8 @@ class Connection(asyncio.Protocol):
             if message is not None and message.get("expect") is not None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if not self._body_bytes:
-            self._bytes += count
-        if self._bytes > HEAD_BYTES:
+            self._head_bytes += count
+        if self._head_bytes > HEAD_BYTES:
             self._end_with(HEAD_TOO_LARGE)
 
     def pause_writing(self) -> None:
@@ -277,7 +288,7 @@ class Connection(asyncio.Protocol):
         if message is None or self._is_cut:
             return
         self._begun_at = 0.0
-        self._bytes = 0
+        self._head_bytes = 0
         if self._body_bytes:
             message.body = b"".join(self._body)[: self._site.body_bytes + 1]
             self._body.clear()
