@@ -77,9 +77,11 @@ class Door:
         metrics.count_answers(self._statuses)
 
     async def _await_last_answers(self) -> None:
-        self._site.close_idle()
         last = self._loop.time() + LAST_ANSWERS_SECONDS
-        while self._site.connections and self._loop.time() < last:
+        while self._loop.time() < last:
+            self._site.close_idle()
+            if not self._site.connections:
+                break
             await asyncio.sleep(LOOK_SECONDS)
 
     def _tick(self) -> None:

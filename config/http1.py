@@ -19,6 +19,7 @@ from pixels.answers import Answer, text_answer
 # What a client may hold open, and what it may send before it has an answer.
 IDLE_SECONDS = 75.0  # longer than nginx keeps a connection to us, so that it never sends into one that we close
 SLOWEST_REQUEST_SECONDS = 60.0
+FRESH_SECONDS = 2.0
 HEAD_BYTES = 64 << 10
 PIPELINED_REQUESTS = 16
 # A body that is too large is read to its end, and not kept, so that its client can read why; up to here.
@@ -114,9 +115,12 @@ class Site:
             one.abort()
 
     def close_idle(self) -> None:
-        """Close what waits for nothing; the rest is closed by its answers."""
+        """Close what waits for nothing; the rest is closed by its answers. To be called until none is left.
+
+        A connection that was opened a moment ago is about to bring a request.
+        """
         self.is_closing = True
-        for one in [one for one in self.connections if one.is_idle]:
+        for one in [one for one in self.connections if one.is_idle(self.now)]:
             one.close()
 
 
@@ -125,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_begun_at", "_body", "_body_bytes", "_head_bytes", "_heard_at", "_is_cut", "_is_full", "_is_moving",
-        "_is_paused", "_open", "_parser", "_read", "_site", "_transport", "_waiting", "address",
+        "_is_paused", "_is_used", "_open", "_parser", "_read", "_site", "_transport", "_waiting", "address",
     )  # fmt: skip
 
     def __init__(self, site: Site) -> None:
@@ -144,11 +148,13 @@ class Connection(asyncio.Protocol):
         self._open: Message | None = None
         self._waiting: deque[Message | Answer] = deque()
         self._heard_at = site.now
-        self._is_full = self._is_moving = self._is_paused = False
+        self._is_full = self._is_moving = self._is_paused = self._is_used = False
 
-    @property
-    def is_idle(self) -> bool:
-        return self._open is None and not self._waiting and not self._begun_at
+    def is_idle(self, now: float) -> bool:
+        """Say whether nothing is under way, and nothing is to be expected."""
+        if self._open is not None or self._waiting or self._begun_at:
+            return False
+        return self._is_used or now - self._heard_at > FRESH_SECONDS
 
     def is_overdue(self, now: float) -> bool:
         """Say whether the client has been silent for too long, or is too slow with its request."""
@@ -168,6 +174,7 @@ class Connection(asyncio.Protocol):
     def answer(self, answer: Answer) -> None:
         """Answer the open request. A client that has gone away hears nothing."""
         message, self._open = self._open, None
+        self._is_used = True
         is_last = (
             message is None or message.is_last or ((self._is_cut or self._site.is_closing) and not self._waiting)
         )

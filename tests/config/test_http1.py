@@ -317,7 +317,9 @@ def test_a_client_that_went_away_fails_nobody():
     at_desk(talk)
 
 
-def test_at_the_end_the_idle_are_closed_and_the_others_after_their_answer():
+def test_at_the_end_the_idle_are_closed_and_the_others_after_their_answer(monkeypatch):
+    monkeypatch.setattr(http1, "FRESH_SECONDS", -1.0)
+
     async def talk(desk: Desk) -> None:
         idle, _ = await desk.connect()
         saying = asyncio.create_task(desk.say(b"GET /later HTTP/1.1\r\nHost: one\r\n\r\n"))
@@ -328,6 +330,18 @@ def test_at_the_end_the_idle_are_closed_and_the_others_after_their_answer():
         desk.answer_held()
         assert b"\r\nconnection: close\r\n" in await saying
         assert not desk.site.connections
+
+    at_desk(talk)
+
+
+def test_at_the_end_who_has_just_come_is_heard():
+    async def talk(desk: Desk) -> None:
+        reader, writer = await desk.connect()
+        await asyncio.sleep(0.05)
+        desk.site.close_idle()
+        writer.write(b"GET /a HTTP/1.1\r\nHost: one\r\n\r\n")
+        assert b"\r\nconnection: close\r\n" in await reader.read()
+        writer.close()
 
     at_desk(talk)
 
