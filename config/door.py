@@ -90,9 +90,9 @@ class Door:
         if isinstance(received, Answer):
             return received
         stored: asyncio.Future[Ended | None] = self._loop.create_future()
-        if not self._intake.submit(received, stored) or await stored is None:
+        if not self._intake.submit(received, stored) or (ended := await stored) is None:
             return self._intake.refuse(received)
-        return received.answer
+        return received.answer_of(ended)
 
     async def _answer_call(self, request: Request, protocol: Any) -> Answer:
         """Answer the HTTP API. Only its POST requests have a body that anybody waits for."""

@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from audience.instants import instant
 from audience.models import Advertiser
 from audience.tenancy import acting_for
-from pixels.catalogue import Catalogue, Hosts, announce
+from pixels.catalogue import Catalogue, announce
+from pixels.hosts import Hosts
 from pixels.intake import database_conninfo
 from pixels.models import Pixel, PixelAction
 from pixels.parsing import Item
