@@ -53,9 +53,10 @@ def note_id_syncs(entries: Sequence[Stored]) -> Talk[None]:
             chosen[id_] = (entry, partner)
     if chosen:
         (rows,) = yield [_NOTE(uuids(list(chosen)), instants([now] * len(chosen)))]
-        for (id_,) in rows:
-            entry, partner = chosen[id_]
-            entry.synced = (*entry.synced, partner)
+        noted = {id_ for (id_,) in rows}
+        for id_, (entry, partner) in chosen.items():
+            if id_ in noted:
+                entry.synced = (*entry.synced, partner)
 
 
 def sync_id(browser: Key, partner: str) -> bytes:

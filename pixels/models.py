@@ -151,7 +151,7 @@ class Partner(TenantModel):
     def clean(self) -> None:
         if not self.sync_url:
             return
-        if why := why_not_target(self.sync_url, Hosts(self.hosts), "the partner's hosts above"):
+        if why := why_not_target(self.sync_url, Hosts(self.hosts), "the hosts above"):
             raise ValidationError({"sync_url": why})
         if "${MUSTER_ID}" not in self.sync_url:
             raise ValidationError({"sync_url": "Write ${MUSTER_ID} where the partner expects the browser's id."})

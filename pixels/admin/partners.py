@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
@@ -40,11 +41,21 @@ class PartnerAdmin(TenantAdmin):
         return row.sync_url or "only when it asks"
 
 
+class PiggybackFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+    """The piggybacks of one segment."""
+
+    default_error_messages = {
+        **BaseInlineFormSet.default_error_messages,
+        "too_many_forms": f"A segment takes at most {MOST_PIGGYBACKS} piggyback pixels.",
+    }
+
+
 @neighbours.add_inline
 class PiggybackInline(TenantTabularInline):
     """The partners' pixels that follow a fire which has added to a segment."""
 
     model = Piggyback
+    formset = PiggybackFormSet
     fields = ("kind", "url", "state")
     readonly_fields = ("state",)
     role_to_view = Role.MANAGER
@@ -58,6 +69,9 @@ class PiggybackInline(TenantTabularInline):
             return ""
         why = row.why_silent()
         return format_html('<span class="m-bad">Does not fire. {}</span>', why) if why else "Fires"
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        return super().get_formset(request, obj, validate_max=True, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("segment", "advertiser")
