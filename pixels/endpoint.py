@@ -172,9 +172,12 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> tuple[Fire, Fo
 
 
 def _with_partners(plain: Pending, draft: Draft, followers: Followers | None, *, is_script: bool) -> Pending:
-    """Send the browser on to `redir`, or let the piggybacks follow. One redirect an answer: `redir` comes first."""
+    """Send the browser on to `redir`, or let the piggybacks follow. One redirect an answer: `redir` comes first.
+
+    Nothing follows a fire that is sent again: its browser has gone.
+    """
     reading, fire = draft.reading, plain.fire
-    if fire.reason in SUPPRESSING or reading.owner is None:
+    if fire.reason in SUPPRESSING or reading.owner is None or draft.is_replayed:
         return plain
     browser = fire.browser.value if fire.browser else NOBODY
     if reading.redirect is not None:

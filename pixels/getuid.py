@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from audience.instants import now, unix_days
 from pixels import answers, cookie, parsing
-from pixels.answers import Answer, Header
+from pixels.answers import Answer
 from pixels.browsers import Cookies, cookie_values, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.messages import cors, replies
@@ -73,25 +73,27 @@ class GetUid:
             return answers.plain_answer(is_script=False)
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
-        picture = self._catalogue.picture
-        asked = form.read(request, picture)
-        headers: list[Header] = []
+        asked = form.read(request, self._catalogue.picture)
         if form.is_for_pages:
-            origin = request.headers.get("origin")
-            if origin is not None and not self._is_listed(origin, asked.owner):
-                return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
-            headers = [] if origin is None else cors.listed(origin)
-            if request.method == "OPTIONS":
-                return cors.preflight(origin, is_listed=origin is not None, allowed_headers="Content-Type")
+            return self._told_to_page(request, form, asked)
+        return self._told(request, form, asked) if request.method == "GET" else answers.NOT_ALLOWED
+
+    def _told_to_page(self, request: Request, form: Form, asked: Asked) -> Answer:
+        """Answer a page whose origin is listed, or a request that no other page can read."""
+        origin = request.headers.get("origin")
+        if origin is not None and not self._is_listed(origin, asked.owner):
+            return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
+        if request.method == "OPTIONS":
+            return cors.preflight(origin, is_listed=origin is not None, allowed_headers="Content-Type")
         if request.method != "GET":
             return answers.NOT_ALLOWED
-        answer = self._told(request, form, asked, picture)
-        return answer._replace(headers=[*answer.headers, *headers])
+        answer = self._told(request, form, asked)
+        return answer if origin is None else answer._replace(headers=[*answer.headers, *cors.listed(origin)])
 
-    def _told(self, request: Request, form: Form, asked: Asked, picture: Picture) -> Answer:
+    def _told(self, request: Request, form: Form, asked: Asked) -> Answer:
         if asked.owner is None or not may_be_known(request, asked.values):
             return form.say(asked, NOBODY)
-        browser = self._browser(request, picture)
+        browser = self._browser(request)
         if browser.is_known:
             answer = form.say(asked, cookie.stored_id(asked.owner.id_key, browser.random))
         elif form.checks and not _is_checked(request):
@@ -102,8 +104,8 @@ class GetUid:
             return answer
         return answer._replace(headers=[*answer.headers, ("set-cookie", browser.set_cookie)])
 
-    def _browser(self, request: Request, picture: Picture) -> Browser:
-        is_first_party = owner_of_host(request, picture) is not None
+    def _browser(self, request: Request) -> Browser:
+        is_first_party = owner_of_host(request, self._catalogue.picture) is not None
         return self._cookies.read(request, is_first_party=is_first_party, today=unix_days(now()))
 
     def _is_listed(self, origin: str, owner: KnownAdvertiser | None) -> bool:
@@ -129,13 +131,12 @@ def _read_address(request: Request, picture: Picture, decode: Callable[[str], st
     else:
         values, owner = _read_member(request, picture)[:2]
         text = values.get("url", "")
-        if "member" in values and owner is None:
-            return Asked(values)
-    owners = [owner] if owner else list(picture.advertisers.values())
-    return _with_target(Asked(values), text, owners)
+    if owner is None and "member" not in values:
+        return _asked_by(text, values, list(picture.advertisers.values()))
+    return _asked_by(text, values, [owner] if owner else [])
 
 
-def _with_target(asked: Asked, text: str, owners: Sequence[KnownAdvertiser]) -> Asked:
+def _asked_by(text: str, values: Mapping[str, str], owners: Sequence[KnownAdvertiser]) -> Asked:
     """Return where the id goes and whose it is: of the only one of these owners who has a partner there."""
     text = text.replace("$UID", _ID)
     if _ID not in text:
@@ -143,7 +144,7 @@ def _with_target(asked: Asked, text: str, owners: Sequence[KnownAdvertiser]) -> 
         text = f"{place}{_ID}{mark}{fragment}"
     target = read_address(text)
     found = [owner for owner in owners if target is not None and owner.partner_hosts.allow(target.host)]
-    return Asked(asked.values, found[0], target) if len(found) == 1 else Asked(asked.values)
+    return Asked(values, found[0], target) if len(found) == 1 else Asked(values)
 
 
 def _read_member(request: Request, picture: Picture) -> Asked:

@@ -176,7 +176,7 @@ class Piggyback(TenantModel):
         verbose_name = "piggyback pixel"
 
     def __str__(self) -> str:
-        return self.url
+        return f"{self.get_kind_display()} {self.url.removeprefix('https://')[:40]}"
 
     def clean(self) -> None:
         if why := self.why_silent():

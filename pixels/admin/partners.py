@@ -7,7 +7,7 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from audience.admin.base import TenantAdmin, TenantTabularInline
+from audience.admin.base import TenantAdmin, TenantStackedInline
 from audience.admin.fields import RedirectHostLinesField
 from audience.models import RedirectHostListField, Role
 from pixels.models import Partner, Piggyback
@@ -51,7 +51,7 @@ class PiggybackFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
 
 @neighbours.add_inline
-class PiggybackInline(TenantTabularInline):
+class PiggybackInline(TenantStackedInline):
     """The partners' pixels that follow a fire which has added to a segment."""
 
     model = Piggyback
@@ -60,7 +60,7 @@ class PiggybackInline(TenantTabularInline):
     readonly_fields = ("state",)
     role_to_view = Role.MANAGER
     verbose_name_plural = "Piggyback pixels"
-    collapsible = True
+    classes = ("collapse",)
     max_num = MOST_PIGGYBACKS
 
     @admin.display(description="State")

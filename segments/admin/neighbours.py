@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.dispatch import Signal
 
-from audience.admin.base import TenantTabularInline
+from audience.admin.base import TenantStackedInline
 from audience.admin.pages import ObjectPage, Use
 from segments.models import Segment
 
 Asker = Callable[[Segment], Iterable[Use]]
 _askers: list[Asker] = []
 pages: list[ObjectPage] = []
-inlines: list[type[TenantTabularInline]] = []  # rows below the segment's own form
+inlines: list[type[TenantStackedInline]] = []  # rows below the segment's own form
 
 # Somebody who has made a segment wants a pixel for it. A receiver makes one and returns the address of its tag.
 # Arguments: `segment`.
@@ -38,7 +38,7 @@ def add_page(page: ObjectPage) -> None:
     pages.append(page)
 
 
-def add_inline(inline: type[TenantTabularInline]) -> type[TenantTabularInline]:
+def add_inline(inline: type[TenantStackedInline]) -> type[TenantStackedInline]:
     """Add rows to a segment's form."""
     inlines.append(inline)
     return inline
