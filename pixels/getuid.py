@@ -4,8 +4,8 @@
     /getuidj                       as JSON, for the advertiser's own pages
     /getuidp                       as a call of a function, for a script
 
-Promise: the id goes to hosts in the partner list and to listed pages; a browser that has opted out, or keeps no
-cookie, is `0`. Of a request nothing enters a body but the checked name of a function.
+Promise: by a redirect the id goes to hosts in the list of partners alone, as JSON to listed pages alone. A browser
+that says no, or keeps no cookie, is `0`. Of a request nothing enters a body but the checked name of a function.
 """
 
 import re
@@ -31,10 +31,12 @@ _CHECKED = "&mb=1"
 
 
 def may_be_known(request: Request, values: Mapping[str, str]) -> bool:
-    """Say whether a browser's id may be told to a partner: not where it has opted out (1.10).
+    """Say whether a browser's id may be told: not where it has opted out (1.10), nor against a plain no (1.4).
 
-    The one place that decides so for user sync; consent signals (1.4), which `values` may hold, belong here, too.
+    The one place that decides so for user sync. Whatever else is learnt of consent from `values` belongs here.
     """
+    if values.get("consent") == "0" or "1" in request.headers.get_all("sec-gpc"):
+        return False
     return not any("1" in cookie_values(request, name) for name in OPT_OUT_COOKIES)
 
 

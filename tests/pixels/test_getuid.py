@@ -114,6 +114,14 @@ def test_getuid_zero_when_opted_out(visitor, name):
     assert (alone.header("location"), alone.header("set-cookie")) == (f"{base}0", None), "no id is made for a no"
 
 
+def test_getuid_zero_where_a_request_says_no(visitor):
+    base = visitor.url.removesuffix("$UID")
+    assert visitor.location(f"/getuid?{visitor.url}", sec_gpc="1") == f"{base}0"
+    told = f"/getuid?member={visitor.shop.id}&url={quote(visitor.url, safe='')}"
+    assert visitor.location(f"{told}&consent=0") == f"{base}0"
+    assert visitor.location(f"{told}&consent=1", sec_gpc="true") == f"{base}{visitor.uid}"
+
+
 def test_a_browser_without_cookie_is_asked_once(visitor):
     base = visitor.url.removesuffix("$UID")
     first = visitor.door.get(f"/getuid?{visitor.url}")
