@@ -105,7 +105,7 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
-    if fires[0].partner_ids:
+    if fires[0].partner_ids:  # then all of them have some
         yield from link_partner_ids(entries)
     met, rows = yield from put_changes(entries, day_of, memory)
     yield from note_id_syncs(entries)

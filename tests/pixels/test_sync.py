@@ -1,5 +1,6 @@
 """User sync: a partner's ids come to lead to the browser's profile, and never to another one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from audience.tenancy import acting_for
 from pixels.models import Pixel
 from pixels.partner_ids import forget_partner_ids
 from tests.factories import make_partner, make_profile
+from tests.pixels.doors import until
 from tests.pixels.shop import Shop, counted
 
 pytestmark = pytest.mark.spec("pixels.md 1.9")
@@ -108,6 +110,28 @@ def test_what_is_refused_does_not_hold_back_the_rest(shop):
     assert shop.outcome() == "applied"
     shop.door.get(f"/mapuid?member={shop.id}&seg={shop.cart.pk}")
     assert shop.outcome() == "applied"
+
+
+def test_syncs_of_two_doors_at_once(granian, django_views):
+    """Whoever comes first has an id; nobody waits for ever, and the books balance."""
+    shop = Shop(granian)
+    django_views.catch_up()
+    cookies = [shop.seg("add={cart}").cookie or "" for _ in range(4)]
+
+    def send(number: int) -> int:
+        door, cookie = (granian, django_views)[number % 2], cookies[number % 4]
+        ids = ";".join(str((number + step) % 5) for step in range(3))
+        target = f"/mapuid?member={shop.id}&user={ids}&seg={shop.vip.pk if number % 3 else shop.cart.pk}"
+        return door.get(target, cookie=cookie).status
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set(clients.map(send, range(80))) == {200}
+    until(lambda: counted(advertiser=shop.id) == 84)
+    found = ids(shop)
+    assert set(found) == {f"partner:own={number}" for number in range(5)}
+    assert set(found.values()) <= shop.browsers()
+    assert shop.profiles() == 4
+    assert counted(advertiser=shop.id, outcome="applied") == 84, "the segment was added each time"
 
 
 @pytest.mark.parametrize(
