@@ -52,7 +52,10 @@ class PiggybackFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
 @neighbours.add_inline
 class PiggybackInline(TenantStackedInline):
-    """The partners' pixels that follow a fire which has added to a segment."""
+    """The partners' pixels that follow a fire which has added to a segment.
+
+    Not folded as the other settings are: the theme's script stumbles over stacked rows that are.
+    """
 
     model = Piggyback
     formset = PiggybackFormSet
@@ -60,7 +63,6 @@ class PiggybackInline(TenantStackedInline):
     readonly_fields = ("state",)
     role_to_view = Role.MANAGER
     verbose_name_plural = "Piggyback pixels"
-    classes = ("collapse",)
     max_num = MOST_PIGGYBACKS
 
     @admin.display(description="State")
