@@ -176,21 +176,26 @@ def make(keys: Collection[Key], at: Instant) -> Talk[dict[Key, Known]]:
     """Make the identifiers, each with a profile of its own. What another worker has made meanwhile is found."""
     if not keys:
         return {}
-    by_id = {key.id: key for key in keys}
+    profiles = {key: uuid7_bytes(unix_milliseconds(at)) for key in keys}
+    made = yield from give(profiles, at)
+    if made:
+        now = instants([at] * len(made))
+        owners = bigints([key.advertiser_id for key in made])
+        yield [_MAKE_PROFILES(uuids([profiles[key] for key in made]), owners, now, now)]
+    people = {key: Known(profiles[key], at, losses=0) for key in made}
+    return people | (yield from locate([key for key in keys if key not in people]))
+
+
+def give(profiles: Mapping[Key, bytes], at: Instant) -> Talk[list[Key]]:
+    """Make identifiers that lead to these profiles; return them without those that somebody has already."""
+    by_id = {key.id: key for key in profiles}
     ids = sorted(by_id)
-    profiles = {identifier: uuid7_bytes(unix_milliseconds(at)) for identifier in ids}
     ours = [by_id[identifier] for identifier in ids]
     now = instants([at] * len(ids))
     kinds, values = texts([key.kind for key in ours]), texts([key.value for key in ours])
-    owners = bigints([key.advertiser_id for key in ours])
-    (rows,) = yield [_MAKE_IDENTIFIERS(uuids(ids), owners, kinds, values, uuids(list(profiles.values())), now, now)]
-    made = [identifier for (identifier,) in rows]
-    if made:
-        now = instants([at] * len(made))
-        owners = bigints([by_id[identifier].advertiser_id for identifier in made])
-        yield [_MAKE_PROFILES(uuids([profiles[one] for one in made]), owners, now, now)]
-    people = {by_id[identifier]: Known(profiles[identifier], at, losses=0) for identifier in made}
-    return people | (yield from locate([key for key in keys if key not in people]))
+    owners, whose = bigints([key.advertiser_id for key in ours]), uuids([profiles[key] for key in ours])
+    (rows,) = yield [_MAKE_IDENTIFIERS(uuids(ids), owners, kinds, values, whose, now, now)]
+    return [by_id[identifier] for (identifier,) in rows]
 
 
 def lock(people: People) -> list[Statement]:

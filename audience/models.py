@@ -48,6 +48,19 @@ class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in th
         return name, path, list(args), kwargs
 
 
+def _check_is_name(host: str) -> None:
+    if host.rpartition(".")[2].isdigit():
+        raise ValidationError("Write the name of a host, not its address.")
+
+
+class RedirectHostListField(HostListField):
+    """A list of hosts that browsers may be sent to: names, because the same address can be written in many ways."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.base_field.validators.append(_check_is_name)
+
+
 class OriginListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs
     """A list of exact origins, as browsers send them: scheme, host in lower case, port where it is unusual."""
 
@@ -79,6 +92,10 @@ class Advertiser(models.Model):
     )
     page_origins = OriginListField(
         help_text="Whose pages may read a browser's own segments, one origin a line: https://shop.example."
+    )
+    redirect_hosts = RedirectHostListField(
+        help_text="Where a fire may send the browser on to, one host a line: ad.partner.example, *.partner.example. "
+        "Empty: nowhere."
     )
     is_cookie_check_on = models.BooleanField(
         "cookie check",

@@ -28,6 +28,8 @@ CLOCKWORK = {
     "audience.tasks.fetch_weather": 900,
     "audience.tasks.forget_merges": 24 * 3600,
     "pixels.tasks.forget_pages": 3600,
+    "pixels.tasks.forget_id_syncs": 24 * 3600,
+    "pixels.tasks.forget_partner_ids": 24 * 3600,
     "segments.tasks.forget_passers_by": 24 * 3600,
     "segments.tasks.check_counts": 24 * 3600,
 }

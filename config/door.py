@@ -115,7 +115,9 @@ class Door:
         for waiter, stored in answers:
             if type(waiter) is tuple:
                 connection, pending = waiter
-                self._answer(connection, pending.answer if stored is not None else self._intake.refuse(pending))
+                self._answer(
+                    connection, pending.answer_of(stored) if stored is not None else self._intake.refuse(pending)
+                )
             elif not waiter.done():
                 waiter.set_result(stored)
 

@@ -56,6 +56,7 @@ MENU = (
         "Settings",
         (
             Entry("Advertiser", "storefront", "audience.advertiser"),
+            Entry("Partners", "handshake", "pixels.partner"),
             Entry("Team", "groups", "audience.teammembership"),
             Entry("API tokens", "key", "audience.apitoken"),
             Entry("Write keys", "vpn_key", "audience.writekey"),

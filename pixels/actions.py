@@ -8,6 +8,7 @@ from audience.instants import MINUTE
 from pixels.catalogue import KnownAdvertiser, KnownSegment, Picture
 from pixels.facts import Refusal
 from pixels.parsing import Do, Item, is_code, read_lifetime, read_number, read_value
+from pixels.piggybacks import Followers, followers_of
 from pixels.reasons import Note, Reason
 from segments.membership import Change
 from segments.models import Segment
@@ -104,12 +105,14 @@ ACTION_CHECKS: tuple[Callable[[Action], Reason | None], ...] = (
 
 
 class Decided(NamedTuple):
-    """What is done and what is refused, in the tag's order, with notes, and both as JSON for the live view."""
+    """What is done and what is refused, in the tag's order, with notes, both as JSON for the live view, and what
+    follows a fire that was done."""
 
     changes: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[Note, ...] = ()
     shown: str = "[]"
+    followers: Followers | None = None
 
 
 def decide(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host: str) -> Decided:
@@ -137,7 +140,8 @@ def decide(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host
             one.note(Note.REMOVE_WINS)
         else:
             changes.append(_change(one))
-    return Decided(tuple(changes), tuple(refusals), tuple(notes), _show(changes, refusals, codes))
+    followers = followers_of([picture.segments[one.segment_id] for one in changes if one.do == "add"], owner)
+    return Decided(tuple(changes), tuple(refusals), tuple(notes), _show(changes, refusals, codes), followers)
 
 
 def refuse_all(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, reason: Reason) -> Decided:

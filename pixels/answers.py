@@ -34,8 +34,14 @@ def fire_answer(fire_id: bytes, *, is_script: bool, set_cookie: str | None) -> A
     return Answer(200, headers, SCRIPT if is_script else GIF)
 
 
-def head_answer(*, is_script: bool) -> Answer:
-    """Return what HEAD gets: the headers of a fire that is none."""
+def redirected(answer: Answer, location: str) -> Answer:
+    """Return a fire's answer as one that sends the browser on; `location` has passed `pixels.redirects`."""
+    headers = [header for header in answer.headers if header[0] != "content-type"]
+    return Answer(302, [*headers, ("location", location), ("referrer-policy", "strict-origin")], b"")
+
+
+def plain_answer(*, is_script: bool) -> Answer:
+    """Return the answer of a request that is no fire, such as HEAD."""
     return Answer(200, _SCRIPT_HEADERS if is_script else _IMAGE_HEADERS, SCRIPT if is_script else GIF)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -13,26 +12,16 @@ from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, l
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.talk import Talk, reads, writes
-from pixels.facts import Fact, Fire
+from pixels.facts import Fact, Fire, Stored
+from pixels.idsyncs import note_id_syncs
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
-from pixels.reasons import SUPPRESSING, Outcome, Reason
+from pixels.partner_ids import link_partner_ids
+from pixels.reasons import SUPPRESSING, Outcome
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
 
 EVENT_ID_MEMORY = 24 * HOUR
-
-
-@dataclass(slots=True)
-class Stored:
-    """A fire on its way through the batch; once that is committed, how it ended."""
-
-    fire: Fire
-    outcome: Outcome
-    reason: Reason | None
-    notes: tuple[str, ...] = ()
-    profile_id: bytes | None = None
-    is_repeat: bool = False
 
 
 class Repeats(Enum):
@@ -90,15 +79,22 @@ class Done(NamedTuple):
 def store(
     facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
 ) -> Talk[Done]:
-    """Store a batch, all of it fires or all of it messages, in one transaction.
+    """Store a batch, all of it fires, fires with ids of partners, or messages, in one transaction.
 
-    Not both: each has an order of its own in which it takes its locks. Raises `ProfileGone` or `RowsChanged` where
-    `memory` knew what is no longer so; then nothing of the batch may be committed.
+    No two of them: each has an order of its own in which it takes its locks (`turn_of`). Raises `ProfileGone` or
+    `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
     arrivals = [fact for fact in facts if isinstance(fact, Arrival)]
     if arrivals:
         return Done([*(yield from keep(arrivals))])
     return (yield from store_fires([fact for fact in facts if isinstance(fact, Fire)], day_of, memory, repeats))
+
+
+def turn_of(fact: Fact) -> int:
+    """Return a number that is the same for facts which may be stored together."""
+    if isinstance(fact, Arrival):
+        return 2
+    return 1 if fact.partner_ids else 0
 
 
 def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats) -> Talk[Done]:
@@ -109,7 +105,10 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
+    if fires[0].partner_ids:  # then all of them have some
+        yield from link_partner_ids(entries)
     met, rows = yield from put_changes(entries, day_of, memory)
+    yield from note_id_syncs(entries)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done([*entries], met, rows)
 

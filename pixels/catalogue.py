@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,10 +30,12 @@ from audience.sealing import Unreadable
 from audience.writekeys import digest_of
 from pixels import lastrows
 from pixels.direct import make_direct_pixels
+from pixels.hosts import Hosts
 from pixels.lastrows import CatalogueRows
 from pixels.messages.sender import KnownWriteKey
 from pixels.models import Pixel
 from pixels.parsing import Item
+from pixels.partners import PARTNERS, PIGGYBACKS, KnownPartner, KnownPiggyback, partners_of, piggybacks_of
 from segments.models import Segment
 
 log = structlog.get_logger(__name__)
@@ -46,20 +48,6 @@ RECONNECT_SECONDS = 0.5
 SESSION_OPTIONS = "-c timezone=UTC -c jit=off -c lock_timeout=500"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-class Hosts:
-    """A list of hosts: `shop.example`, and `*.shop.example` for those below it."""
-
-    __slots__ = ("_below", "_exact")
-
-    def __init__(self, hosts: Iterable[str]) -> None:
-        lower = [host.lower() for host in hosts]
-        self._exact = frozenset(host for host in lower if not host.startswith("*."))
-        self._below = tuple(host[1:] for host in lower if host.startswith("*."))
-
-    def allow(self, host: str) -> bool:
-        return host in self._exact or (host != "" and host.endswith(self._below))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +72,9 @@ class KnownSegment:
     refire: str
     re_add: str
     is_readable_on_page: bool
+    # What follows a fire that has added to it.
+    piggybacks: tuple[KnownPiggyback, ...] = ()
+    id_syncs_per_fire: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,10 @@ class KnownAdvertiser:
     is_cookie_check_on: bool
     direct_pixel: KnownPixel
     segments: dict[str, KnownSegment] = field(repr=False)
-    hosts: Hosts = field(default_factory=lambda: Hosts(()), repr=False)  # where its pages are
+    hosts: Hosts = field(default_factory=Hosts, repr=False)  # where its pages are
+    redirect_hosts: Hosts = field(default_factory=Hosts, repr=False)  # where browsers may be sent
+    partners: tuple[KnownPartner, ...] = ()
+    partner_hosts: Hosts = field(default_factory=Hosts, repr=False)
     # Whose pages may read what is a browser's own, and the secrets with which its server proves its users.
     page_origins: frozenset[str] = frozenset()
     identity_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -145,13 +139,14 @@ class Picture:
 
 
 _ADVERTISERS = """
-    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins
+    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins,
+        redirect_hosts
     FROM audience_advertiser
 """
 _SEGMENTS = """
     SELECT id, advertiser_id, code, active_version, kind, is_active, deleted_at IS NOT NULL, write_mode, removing,
         domains, are_domains_enforced, lifetime_minutes, coalesce(longest_lifetime_minutes, lifetime_minutes),
-        coalesce(value_from, 0), value_to, refire, re_add, is_readable_on_page
+        coalesce(value_from, 0), value_to, refire, re_add, is_readable_on_page, id_syncs_per_fire
     FROM segments_segment WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
 """
 _PIXELS = """
@@ -173,7 +168,7 @@ _SECRETS = """
 
 # Changes with the columns above, and with what they mean.
 FORM = hashlib.sha256(
-    "".join((_ADVERTISERS, _SEGMENTS, _PIXELS, _ACTIONS, _WRITE_KEYS, _SECRETS)).encode()
+    "".join((_ADVERTISERS, _SEGMENTS, _PIXELS, _ACTIONS, _WRITE_KEYS, _SECRETS, PARTNERS, PIGGYBACKS)).encode()
 ).hexdigest()
 
 
@@ -189,7 +184,11 @@ def load(connection: Connection) -> CatalogueRows:
         actions = connection.execute(_ACTIONS).fetchall()
         write_keys = connection.execute(_WRITE_KEYS).fetchall()
         secrets = connection.execute(_SECRETS).fetchall()
-    return CatalogueRows(read_at, advertisers, segments, pixels, actions, write_keys, secrets)
+        partners = connection.execute(PARTNERS).fetchall()
+        piggybacks = connection.execute(PIGGYBACKS).fetchall()
+    return CatalogueRows(
+        *(read_at, advertisers, segments, pixels, actions, write_keys, secrets, partners, piggybacks)
+    )
 
 
 def make_missing_direct_pixels(connection: Connection) -> None:
@@ -203,9 +202,10 @@ def make_missing_direct_pixels(connection: Connection) -> None:
 
 
 def _paint(rows: CatalogueRows) -> Picture:
-    read_at, advertisers, segments, pixels, actions, write_keys, sealed = rows
+    read_at, advertisers, segments, pixels, actions, write_keys, sealed, of_partners, of_piggybacks = rows
     domains = {row[0]: row[4] for row in advertisers}
-    by_number = {row[0]: _segment(row, domains[row[1]]) for row in segments}
+    piggybacks = piggybacks_of(of_piggybacks, {row[0]: Hosts(row[7]) for row in advertisers})
+    by_number = {row[0]: _segment(row, domains[row[1]], piggybacks.get(row[0], ())) for row in segments}
     by_code: dict[int, dict[str, KnownSegment]] = defaultdict(dict)
     for segment in by_number.values():
         if not segment.is_deleted:
@@ -221,8 +221,9 @@ def _paint(rows: CatalogueRows) -> Picture:
     for advertiser_id, text in sealed:
         with suppress(Unreadable):  # its key is lost: what it proved is proven no more
             secrets[advertiser_id].append(open_secret(advertiser_id, text))
+    partners = partners_of(of_partners)
     owners = {
-        row[0]: _advertiser(row, direct[row[0]], by_code[row[0]], tuple(secrets[row[0]]))
+        row[0]: _advertiser(row, direct[row[0]], by_code[row[0]], tuple(secrets[row[0]]), partners.get(row[0], ()))
         for row in advertisers
         if row[0] in direct
     }
@@ -240,7 +241,7 @@ def _paint(rows: CatalogueRows) -> Picture:
     )
 
 
-def _segment(row: Sequence[Any], domains: list[str]) -> KnownSegment:
+def _segment(row: Sequence[Any], domains: list[str], piggybacks: tuple[KnownPiggyback, ...]) -> KnownSegment:
     removing = row[7] if row[8] == Segment.Removing.AS_ADDING else row[8]
     return KnownSegment(
         id=row[0],
@@ -260,6 +261,8 @@ def _segment(row: Sequence[Any], domains: list[str]) -> KnownSegment:
         refire=row[15],
         re_add=row[16],
         is_readable_on_page=row[17],
+        piggybacks=piggybacks,
+        id_syncs_per_fire=row[18],
     )
 
 
@@ -285,7 +288,11 @@ def _pixel(row: Sequence[Any], items: list[Item]) -> KnownPixel:
 
 
 def _advertiser(
-    row: Sequence[Any], direct: KnownPixel, segments: dict[str, KnownSegment], secrets: tuple[str, ...]
+    row: Sequence[Any],
+    direct: KnownPixel,
+    segments: dict[str, KnownSegment],
+    secrets: tuple[str, ...],
+    partners: tuple[KnownPartner, ...],
 ) -> KnownAdvertiser:
     return KnownAdvertiser(
         id=row[0],
@@ -295,6 +302,9 @@ def _advertiser(
         direct_pixel=direct,
         segments=segments,
         hosts=Hosts(row[4]),
+        redirect_hosts=Hosts(row[7]),
+        partners=partners,
+        partner_hosts=Hosts(host for partner in partners for host in partner.hosts),
         page_origins=frozenset(row[6]),
         identity_secrets=secrets,
     )

@@ -1,7 +1,7 @@
 """Facts into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -11,7 +11,7 @@ from audience.crash import CrashPoint, crash_point
 from audience.identity import ProfileGone
 from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store
+from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store, turn_of
 from pixels.facts import Fact, Fire
 from pixels.messages.arrivals import Arrival
 from pixels.messages.batch import count, refused
@@ -86,14 +86,15 @@ class Commits:
 
         `is_done` is called when a batch that is of one kind only waits for its disk (see `Pipeline.transact`).
         """
-        fires = [fact for fact in facts if isinstance(fact, Fire)]
+        turns = [turn_of(fact) for fact in facts]
         try:
-            if not fires or len(fires) == len(facts):
+            if len({*turns}) == 1:
                 return await self._commit_or_split(facts, repeats, is_done)
-            of_fires = iter(await self._commit_or_split(fires, repeats))
-            messages = [fact for fact in facts if not isinstance(fact, Fire)]
-            of_messages = iter(await self._commit_or_split(messages, repeats))
-            return [next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts]
+            ended: list[Iterator[Ended]] = [iter(())] * 3
+            for turn in {*turns}:
+                group = [fact for fact, its in zip(facts, turns, strict=True) if its == turn]
+                ended[turn] = iter(await self._commit_or_split(group, repeats))
+            return [next(ended[turn]) for turn in turns]
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()

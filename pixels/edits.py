@@ -7,10 +7,10 @@ from django.db.models.signals import post_delete, post_save
 from audience.models import Advertiser, IdentitySecret, WriteKey
 from pixels.catalogue import announce
 from pixels.direct import make_direct_pixels
-from pixels.models import Pixel, PixelAction
+from pixels.models import Partner, Piggyback, Pixel, PixelAction
 from segments.models import Segment
 
-HEARD_OF = (Advertiser, Segment, Pixel, PixelAction, WriteKey, IdentitySecret)
+HEARD_OF = (Advertiser, Segment, Pixel, PixelAction, Partner, Piggyback, WriteKey, IdentitySecret)
 
 
 def listen() -> None:

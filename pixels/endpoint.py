@@ -1,64 +1,46 @@
 """The hot door without its transport: a request in, an answer or a fire out. Nothing here waits or does I/O."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from audience.instants import Instant, instant, moment, now, unix_days
 from pixels import agents, answers, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
+from pixels.batch import Ended
+from pixels.browsers import Cookies, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
-from pixels.cookie import Signer, Style
-from pixels.facts import Fire
+from pixels.facts import Fire, Stored
+from pixels.getuid import FORMS, GetUid
+from pixels.piggybacks import Followers, filled
 from pixels.reading import LONGEST_OTHER, Reading, read_line
-from pixels.reasons import Note, Reason
+from pixels.reasons import SUPPRESSING, Note, Outcome, Reason
+from pixels.redirects import NOBODY
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
-from pixels.steps import Browser, Draft, Limits, Request, Steps
+from pixels.steps import Draft, Limits, Request, Steps
+from pixels.sync import SYNC_PARAMETERS, with_ids
 
 # What is wrong is the text itself: nothing of it is kept.
 _TEXT_IS_WRONG = frozenset({Reason.TOO_LONG, Reason.BAD_ENCODING, Reason.PERSONAL_DATA})
+_DONE = frozenset({Outcome.APPLIED, Outcome.PENDING})
 REMEMBERED_LINES = 4_096
 LONGEST_REMEMBERED_LINE = 512
 
 
 class Pending(NamedTuple):
-    """A fire that waits for its commit. Then `answer` is sent; `answers.busy_answer` where it cannot be stored."""
+    """A fire that waits for its commit. Then `answer_of` is sent; `answers.busy_answer` where it cannot be stored."""
 
     fire: Fire
     answer: Answer
+    # What is said instead where the fire was done: that which lets partners' pixels follow.
+    done: Callable[[Ended], Answer] | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Cookies:
-    """How this installation writes its cookie."""
-
-    signer: Signer
-    is_partitioned: bool = True
-    is_plain_http: bool = False
-
-    def style(self, *, is_first_party: bool) -> Style:
-        if self.is_plain_http:
-            return cookie.PLAIN_HTTP
-        if is_first_party:
-            return cookie.FIRST_PARTY
-        return cookie.PARTITIONED if self.is_partitioned else cookie.UNPARTITIONED
-
-    def read(self, request: Request, *, is_first_party: bool, today: int) -> Browser:
-        """Return the browser's id, a new one where it sent none that is good (`today` in days since 1970-01-01)."""
-        style = self.style(is_first_party=is_first_party)
-        sent = _cookie_values(request, style.name)
-        for value in sent:
-            known = self.signer.verify(value)
-            if known is None or known.is_over(today):
-                continue
-            if known.key_id == self.signer.key_id:
-                return Browser(known.random, is_known=True)
-            renewed = self.signer.renew(known)
-            header = style.header(self.signer.sign(renewed), renewed.minted_day, today)
-            return Browser(known.random, is_known=True, set_cookie=header)
-        new = self.signer.mint(today)
-        header = style.header(self.signer.sign(new), today, today)
-        return Browser(new.random, set_cookie=header, is_reminted=bool(sent))
+    def answer_of(self, stored: Ended) -> Answer:
+        """Return the answer of a fire that ended so."""
+        if self.done is None or stored.outcome not in _DONE:
+            return self.answer
+        return self.done(stored)
 
 
 class Endpoint:
@@ -70,6 +52,7 @@ class Endpoint:
         self._replay = replay
         self._limits = limits
         self._steps = Steps(limits)
+        self._getuid = GetUid(catalogue, cookies, limits)
         # What lines say against a picture, by path, query and first-party host; another picture begins another.
         self._lines: tuple[Picture, dict[tuple[str, str, int], Reading]] = (catalogue.picture, {})
 
@@ -80,14 +63,15 @@ class Endpoint:
         """
         path, query = request.path, request.query
         is_seg, is_script = path == "/seg", path.endswith(".js")
-        if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
-            return _other(request)
+        is_fire = is_seg or (path.startswith("/p/") and (is_script or path.endswith(".gif")))
+        if not is_fire and path not in SYNC_PARAMETERS:
+            return self._other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
         if len(path) + len(query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
         if request.method != "GET":
             if request.method == "HEAD":
-                return answers.head_answer(is_script=is_script or (is_seg and _asks_for_script(query)))
+                return answers.plain_answer(is_script=is_script or (is_seg and _asks_for_script(query)))
             return answers.NOT_ALLOWED
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
@@ -106,7 +90,17 @@ class Endpoint:
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        return Pending(_fire(fire_id, draft, verdict), answer)
+        fire, followers = _fire(fire_id, draft, verdict)
+        if followers is None and draft.reading.redirect is None:
+            return Pending(fire, answer)
+        return _with_partners(Pending(fire, answer), draft, followers, is_script=is_script)
+
+    def _other(self, request: Request) -> Answer:
+        """Answer what is no fire."""
+        if request.path in sdk.PATHS:
+            headers = request.headers
+            return sdk.answer(request.method, headers.get("accept-encoding"), headers.get("if-none-match"))
+        return self._getuid.answer(request) if request.path in FORMS else answers.NOT_FOUND
 
     def _draft(self, request: Request, received_at: Instant, *, is_logged: bool) -> Draft:
         """Read a request and find out whose fire it is."""
@@ -147,18 +141,20 @@ class Endpoint:
         return reading
 
 
-def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
+def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> tuple[Fire, Followers | None]:
     reading, headers, browser = draft.reading, draft.request.headers, draft.browser
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
     page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
     decided = reading.decided(reason, page.host)
-    if reason is None and not decided.changes:
+    sync = reading.sync
+    partner_ids = sync.ids if sync is not None and reason is None else ()
+    if reason is None and not decided.changes and not partner_ids:
         reason = decided.refusals[0].reason if decided.refusals else Reason.EMPTY
     notes = reading.notes + decided.notes
     if browser is not None and browser.is_reminted:
         notes = (*notes, Note.ID_REMINTED)
-    return Fire(
+    fire = Fire(
         fire_id,
         draft.at,
         owner.id if owner else None,
@@ -167,37 +163,48 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
         decided.changes,
         reason,
         notes,
-        decided.shown,
+        with_ids(decided.shown, sync) if sync is not None and partner_ids else decided.shown,
         reading.event_id() if is_kept else None,
         values.get("other", "")[:LONGEST_OTHER] if is_kept else "",
         page.host,
         page.path,
         draft.agent.browser,
         draft.agent.device,
+        partner_ids,
     )
+    return fire, decided.followers
 
 
-def _other(request: Request) -> Answer:
-    """Answer what is no fire."""
-    if request.path in sdk.PATHS:
-        headers = request.headers
-        return sdk.answer(request.method, headers.get("accept-encoding"), headers.get("if-none-match"))
-    return answers.NOT_FOUND
+def _with_partners(plain: Pending, draft: Draft, followers: Followers | None, *, is_script: bool) -> Pending:
+    """Send the browser on to `redir`, or let the piggybacks follow. One redirect an answer: `redir` comes first.
+
+    Nothing follows a fire that is sent again: its browser has gone.
+    """
+    reading, fire = draft.reading, plain.fire
+    if fire.reason in SUPPRESSING or reading.owner is None or draft.is_replayed:
+        return plain
+    browser = fire.browser.value if fire.browser else NOBODY
+    if reading.redirect is not None:
+        location = filled(reading.redirect, reading.owner, reading.values, browser)
+        if location is not None:
+            return Pending(fire, answers.redirected(plain.answer, location))
+        fire = fire._replace(notes=(*fire.notes, Note.REDIRECT_NOT_ALLOWED))
+    if followers is None:
+        return plain._replace(fire=fire)
+    if is_script:
+        fire = fire._replace(id_syncs=followers.id_syncs)
+        return Pending(fire, plain.answer, partial(_with_script, plain.answer, followers))
+    location = followers.location(reading.values, browser)
+    if location is None:
+        return plain._replace(fire=fire)
+    redirect = answers.redirected(plain.answer, location)
+    return Pending(fire, plain.answer, lambda _: redirect)
+
+
+def _with_script(plain: Answer, followers: Followers, stored: Ended) -> Answer:
+    body = followers.body(stored.synced if isinstance(stored, Stored) else ())
+    return plain if body is None else plain._replace(body=body)
 
 
 def _asks_for_script(query: str) -> bool:
     return parsing.read(query)[0].get("t") == "1"
-
-
-def owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
-    """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
-    host = request.headers.get("host") or ""
-    return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))
-
-
-def _cookie_values(request: Request, name: str) -> list[str]:
-    """Return the values sent under one name. HTTP/1.1 has one Cookie line; others may have several."""
-    first = request.headers.get("cookie")
-    if first is None:
-        return []
-    return cookie.values_of(first, name) or cookie.values_of("; ".join(request.headers.get_all("cookie")), name)

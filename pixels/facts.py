@@ -1,11 +1,13 @@
 """What the committer stores: one request to a pixel, parsed and checked, or one message of the HTTP API."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from audience.identity import Key
 from audience.instants import Instant
 from pixels.messages.arrivals import Arrival
-from pixels.reasons import Note, Reason
+from pixels.reasons import Note, Outcome, Reason
 from segments.membership import Change
 
 
@@ -16,6 +18,13 @@ class Refusal(NamedTuple):
     segment: str
     reason: Reason
     value: str = ""
+
+
+class IdSyncs(NamedTuple):
+    """The partners that may be told who a browser is, and how many of them at most by one fire."""
+
+    most: int
+    partners: tuple[str, ...]
 
 
 class Fire(NamedTuple):
@@ -41,6 +50,23 @@ class Fire(NamedTuple):
     page_path: str = ""
     browser_name: str = ""
     device: str = ""
+    # Ids that a partner gave to the browser: they come to lead to its profile.
+    partner_ids: tuple[Key, ...] = ()
+    id_syncs: IdSyncs | None = None
+
+
+@dataclass(slots=True)
+class Stored:
+    """A fire on its way through the batch; once that is committed, how it ended."""
+
+    fire: Fire
+    outcome: Outcome
+    reason: Reason | None
+    notes: tuple[str, ...] = ()
+    profile_id: bytes | None = None
+    is_repeat: bool = False
+    # The partners that are told by this fire who its browser is.
+    synced: Sequence[str] = ()
 
 
 Fact = Fire | Arrival

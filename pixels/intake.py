@@ -13,10 +13,11 @@ from audience import metrics
 from audience.context.place import places_of_installation
 from pixels import answers
 from pixels.answers import Answer
+from pixels.browsers import Cookies
 from pixels.catalogue import Catalogue
 from pixels.committer import Answers, Committer
 from pixels.cookie import Signer
-from pixels.endpoint import Cookies, Endpoint, Pending
+from pixels.endpoint import Endpoint, Pending
 from pixels.messages import replies
 from pixels.messages.delivery import deliver
 from pixels.messages.endpoint import Asked, CallLimits, MessageEndpoint, Posted

@@ -24,6 +24,8 @@ class CatalogueRows(NamedTuple):
     actions: Rows
     write_keys: Rows
     secrets: Rows
+    partners: Rows
+    piggybacks: Rows
 
 
 def save(file: Path, form: str, rows: CatalogueRows) -> None:

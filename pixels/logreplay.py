@@ -15,9 +15,9 @@ import psycopg
 from audience.pipeline import Pipeline
 from audience.talk import Talk
 from pixels.accesslog import LogFile, Reader, Skipped, UnreadableLog
-from pixels.batch import Ended, Repeats, Stored, entry_of, mark_repeats
+from pixels.batch import Ended, Repeats, entry_of, mark_repeats
 from pixels.commits import DatabaseAway
-from pixels.facts import Fire
+from pixels.facts import Fire, Stored
 from pixels.reasons import Outcome, Reason
 
 BATCH_FIRES = 1_000

@@ -5,14 +5,19 @@ import string
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from audience.models import RedirectHostListField
 from audience.partitions import Partitioning
 from audience.tenancy import TenantModel, advertiser_key
-from segments.models import LARGEST_VALUE, LONGEST_LIFETIME_MINUTES, Segment
+from pixels.hosts import Hosts
+from pixels.redirects import why_not_target
+from segments.models import LARGEST_VALUE, LONGEST_LIFETIME_MINUTES, NEVER_FIRES, Segment
 
+LONGEST_PARTNER_URL = 2_048
+OWN_IDS = "own"  # the partner of `/mapuid`: the advertiser itself
 PUBLIC_KEY_LETTERS = string.ascii_letters + string.digits
 
 
@@ -100,6 +105,98 @@ class PixelAction(TenantModel):
     def clean(self) -> None:
         if self.do == self.Do.REMOVE and (self.value is not None or self.lifetime_minutes is not None):
             raise ValidationError("Removing takes no value and no lifetime.")
+
+
+def check_partner_name(name: str) -> None:
+    if name == OWN_IDS:
+        raise ValidationError("“own” are your own ids; they need no partner.")
+
+
+class Partner(TenantModel):
+    """Somebody with whom an advertiser shares the ids of browsers (pixels.md 1.9, 3.6)."""
+
+    name = models.CharField(
+        max_length=30,
+        validators=[
+            RegexValidator(r"^[a-z0-9_-]{1,30}$", "Use small letters, digits, - and _, at most 30."),
+            check_partner_name,
+        ],
+        help_text="A short name for use in addresses, for example “acme”.",
+    )
+    hosts = RedirectHostListField(
+        help_text="Who asks for your visitors' ids from these hosts gets them, one host a line: sync.partner.example."
+    )
+    sync_url = models.CharField(
+        "id-sync address",
+        max_length=LONGEST_PARTNER_URL,
+        blank=True,
+        help_text="Called to tell the partner who a browser is, once in 14 days. On one of its hosts, with "
+        "${MUSTER_ID}: https://sync.partner.example/match?uid=${MUSTER_ID}.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["advertiser", "name"],
+                name="partner_once",
+                violation_error_message="You have a partner of this name already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if not self.sync_url:
+            return
+        if why := why_not_target(self.sync_url, Hosts(self.hosts), "the hosts above"):
+            raise ValidationError({"sync_url": why})
+        if "${MUSTER_ID}" not in self.sync_url:
+            raise ValidationError({"sync_url": "Write ${MUSTER_ID} where the partner expects the browser's id."})
+
+
+class Piggyback(TenantModel):
+    """A partner's pixel that follows each fire that adds to a segment (pixels.md 3.6)."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image", "Image"
+        SCRIPT = "script", "Script"
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, db_constraint=False, related_name="piggybacks")
+    kind = models.CharField("type", max_length=6, choices=Kind.choices, default=Kind.IMAGE)
+    url = models.CharField(
+        "address",
+        max_length=LONGEST_PARTNER_URL,
+        help_text="On one of your redirect hosts, for example https://ad.partner.example/p?gdpr=${GDPR}.",
+    )
+
+    class Meta(TenantModel.Meta):
+        verbose_name = "piggyback pixel"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.url.removeprefix('https://')[:40]}"
+
+    def clean(self) -> None:
+        if why := self.why_silent():
+            raise ValidationError({"url": why})
+
+    def why_silent(self) -> str:
+        """Return why it cannot fire, or nothing."""
+        if not self.segment.takes_fires:
+            return NEVER_FIRES
+        return why_not_target(self.url, Hosts(self.advertiser.redirect_hosts), "your redirect hosts")
+
+
+class IdSync(models.Model):
+    """A partner was told who a browser is: not again within 14 days (`pixels.idsyncs`).
+
+    The id is a hash of (advertiser, browser, partner).
+    """
+
+    id = models.UUIDField(primary_key=True)
+    synced_at = models.DateTimeField()
 
 
 class Fire(TenantModel):

@@ -12,11 +12,26 @@ from pixels.reasons import Reason
 
 LARGEST_VALUE = 2_147_483_647
 LIST_PARAMETERS = frozenset({"add", "add_code", "remove", "remove_code", "seg", "seg_code"})
-KNOWN_PARAMETERS = LIST_PARAMETERS | {
-    *("member", "value", "keep", "other", "t", "redir", "pid", "pg", "eid", "order_id", "mb"),
-    *("gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "consent"),
-    *("sig", "n", "cid"),
-}
+CONSENT_PARAMETERS = frozenset({"gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "consent"})
+_SIGNING_PARAMETERS = frozenset({"sig", "n", "cid"})
+KNOWN_PARAMETERS = (
+    LIST_PARAMETERS
+    | CONSENT_PARAMETERS
+    | _SIGNING_PARAMETERS
+    | {
+        *("member", "value", "keep", "other", "t", "redir", "pid", "pg", "eid", "order_id", "mb"),
+    }
+)
+# User sync (1.9).
+SETUID_PARAMETERS = (
+    CONSENT_PARAMETERS
+    | _SIGNING_PARAMETERS
+    | {
+        *("member", "partner", "user", "other", "pid", "pg", "eid", "mb"),
+    }
+)
+MAPUID_PARAMETERS = SETUID_PARAMETERS - {"partner"} | {"seg", "seg_code", "keep"}
+GETUID_PARAMETERS = CONSENT_PARAMETERS | {"member", "url", "callback", "mb"}
 # An id above every number that we give out; longer numbers are not worth the arithmetic.
 _BEYOND_ALL_NUMBERS = 10**18
 _CODE_SIGNS = string.ascii_letters + string.digits + "_-"
@@ -37,7 +52,7 @@ class Item(NamedTuple):
     lifetime: str = ""
 
 
-def read(query: str) -> tuple[dict[str, str], Reason | None]:
+def read(query: str, known: frozenset[str] = KNOWN_PARAMETERS) -> tuple[dict[str, str], Reason | None]:
     """Return the known parameters that are not empty, percent-decoded once, and what is wrong with the query.
 
     A repeated list parameter is joined by a comma. Of any other repeated one the first counts: with the fault it
@@ -53,7 +68,7 @@ def read(query: str) -> tuple[dict[str, str], Reason | None]:
             except ValueError:
                 fault = Reason.BAD_ENCODING
                 continue
-        if not value or name not in KNOWN_PARAMETERS:
+        if not value or name not in known:
             continue
         if name not in values:
             values[name] = value
@@ -64,11 +79,14 @@ def read(query: str) -> tuple[dict[str, str], Reason | None]:
     return values, fault
 
 
-def read_items(values: Mapping[str, str]) -> list[Item]:
-    """Return what `/seg` asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`."""
+def read_items(values: Mapping[str, str], add: str = "add") -> list[Item]:
+    """Return what `/seg` asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`.
+
+    `add` is the parameter that names what to add.
+    """
     items: list[Item] = []
     value, lifetime = values.get("value", ""), values.get("keep", "")
-    for parameter, is_code in (("add", False), ("add_code", True)):
+    for parameter, is_code in ((add, False), (f"{add}_code", True)):
         for text in values.get(parameter, "").split(","):
             if text:
                 name, _, rest = text.partition(":")

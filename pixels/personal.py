@@ -20,7 +20,7 @@ def holds_personal_data(query: str, values: Mapping[str, str]) -> bool:
     """Say whether a query names a person: an e-mail address in any parameter, a phone number in a free text."""
     if ("@" in query or "%40" in query) and holds_email(query):
         return True
-    other, page = values.get("other"), values.get("pg")
+    other = values.get("other")
     if other and (holds_international_phone(other) or _NATIONAL.search(other)):
         return True
-    return bool(page) and holds_international_phone(page or "")
+    return any(name in values and holds_international_phone(values[name]) for name in ("pg", "user"))

@@ -14,6 +14,8 @@ from pixels.actions import Decided, decide, refuse_all
 from pixels.catalogue import KnownAdvertiser, KnownPixel, Picture
 from pixels.parsing import Item
 from pixels.reasons import Note, Reason
+from pixels.redirects import Target, read_target
+from pixels.sync import MAPUID, SYNC_PARAMETERS, Sync, read_sync
 
 # What may stand in the tag of a pixel, and the pixel's own row decides.
 DECIDED_BY_PIXEL = ("add", "remove", "add_code", "remove_code", "seg", "seg_code", "member")
@@ -33,7 +35,10 @@ class Drop(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """One request line, `pixel_key` None for `/seg`. `is_lasting` is False where the same line may soon mean less."""
+    """One request line, `pixel_key` None for `/seg` and the user sync.
+
+    `is_lasting` is False where the same line may soon mean less, or is one browser's own.
+    """
 
     pixel_key: str | None
     query: str
@@ -45,6 +50,9 @@ class Reading:
     pixel: KnownPixel | None = None
     notes: tuple[Note, ...] = ()
     drop: Drop | None = None
+    redirect: Target | None = None
+    # What `/setuid` and `/mapuid` say; None for other fires.
+    sync: Sync | None = None
     is_lasting: bool = True
     _decided: dict[tuple[Reason | None, str], Decided] = field(default_factory=dict, repr=False)
 
@@ -76,22 +84,30 @@ def is_event_id(text: str) -> bool:
 
 def read_line(path: str, query: str, picture: Picture, host_owner: KnownAdvertiser | None, at: Instant) -> Reading:
     """Read a line. On a first-party host (`host_owner`) another advertiser's rows do not exist."""
-    reading = Reading(None if path == "/seg" else path[len("/p/") : path.rindex(".")], query, picture)
-    reading.values, reading.fault = parsing.read(query)
+    is_key = path.startswith("/p/")
+    reading = Reading(path[len("/p/") : path.rindex(".")] if is_key else None, query, picture)
+    reading.values, reading.fault = parsing.read(query, SYNC_PARAMETERS.get(path, parsing.KNOWN_PARAMETERS))
     if reading.pixel_key is None:
+        reading.items = parsing.read_items(reading.values, "seg" if path == MAPUID else "add")
         _find_by_parameters(reading, host_owner, at)
     else:
         _find_by_key(reading, reading.pixel_key, host_owner, at)
+    if path in SYNC_PARAMETERS:
+        reading.sync = read_sync(path, reading.values, reading.owner)
+        reading.is_lasting = False  # each browser has a line of its own, and would push the tags out
     eid = reading.values.get("eid")
     if eid is not None and not is_event_id(eid):
         _ignore_parameter(reading)
+    if "redir" in reading.values and reading.owner is not None:
+        reading.redirect = read_target(reading.values["redir"], reading.owner.redirect_hosts)
+        if reading.redirect is None:
+            reading.notes += (Note.REDIRECT_NOT_ALLOWED,)
     return reading
 
 
 def _find_by_parameters(reading: Reading, host_owner: KnownAdvertiser | None, at: Instant) -> None:
-    """`/seg`: the tag says what is done; the fire is filed under the pixel it was exported from."""
+    """The tag says what is done; the fire is filed under the pixel it was exported from."""
     values = reading.values
-    reading.items = parsing.read_items(values)
     owner = reading.owner = _owner_of_parameters(reading, host_owner)
     if owner is None:
         return

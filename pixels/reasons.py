@@ -16,8 +16,11 @@ class Outcome(TextChoices):
 
 class Reason(TextChoices):
     # request
-    EMPTY = "empty", "The tag names no segment to add or remove."
-    TOO_LONG = "too_long", "The request was longer than 8,192 bytes."
+    EMPTY = "empty", "The tag names no segment to add or remove, and no id."
+    TOO_LONG = (
+        "too_long",
+        "The request was longer than 8,192 bytes, or brought more than 10 ids or one of more than 256 characters.",
+    )
     BAD_ENCODING = "bad_encoding", "The request held characters that are not valid text."
     REPEATED_PARAMETER = "repeated_parameter", "A parameter that may come once came twice."
     TOO_MANY_SEGMENTS = "too_many_segments", "The tag names more than 100 segments."
@@ -26,7 +29,7 @@ class Reason(TextChoices):
     PERSONAL_DATA = "personal_data", "An e-mail address or phone number stood in the tag. It was not stored."
     # who
     UNKNOWN_MEMBER = "unknown_member", "No advertiser has this member number."
-    MISSING_MEMBER = "missing_member", "A tag with segment codes needs member=… with your number."
+    MISSING_MEMBER = "missing_member", "A tag with segment codes or ids needs member=… with your number."
     UNKNOWN_PIXEL = "unknown_pixel", "No pixel has this key. Get the tag again."
     PIXEL_PAUSED = "pixel_paused", "This pixel is paused or was deleted."
     NO_COOKIE = "no_cookie", "The browser keeps no cookie, and the cookie check is on."

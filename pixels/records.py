@@ -21,6 +21,7 @@ from pixels.reasons import Note, Reason
 from segments.membership import Change
 from segments.models import Cause
 
+_TEXTS_OF_FIRE = 7  # from `actions` to `device`
 _REASONS = {str(reason): reason for reason in Reason}
 _NOTES = {str(note): note for note in Note}
 _CAUSES = {str(cause): cause for cause in Cause}
@@ -72,7 +73,8 @@ def _whole(line: bytes) -> Fact | None:
 
 def _values(fire: Fire) -> Sequence[object]:
     browser = fire.browser.value if fire.browser else None
-    return [fire.id.hex(), *fire[1:4], browser, *fire[5:]]
+    # Without `id_syncs`, the last field: its answer is out before anything is stored.
+    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-1]]
 
 
 def _fact_of(line: bytes) -> tuple[int, Fact]:
@@ -86,6 +88,8 @@ def _fact_of(line: bytes) -> tuple[int, Fact]:
 
 def _fire_of(values: Sequence[Any]) -> Fire:
     fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = values
+    # A record of an earlier version ends before them.
+    partner_ids = others.pop() if len(others) > _TEXTS_OF_FIRE else []
     key = None if browser is None else Key(advertiser_id, "browser", browser)
     return Fire(
         bytes.fromhex(fire_id),
@@ -97,7 +101,7 @@ def _fire_of(values: Sequence[Any]) -> Fire:
         None if reason is None else _REASONS[reason],
         tuple(_NOTES[note] for note in notes),
         *others,
-    )
+    )._replace(partner_ids=tuple(Key(*key) for key in partner_ids))
 
 
 def _change_of(values: Sequence[object]) -> Change:

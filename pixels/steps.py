@@ -92,6 +92,7 @@ class Steps:
             (3, drop_personal_data),
             (4, drop_without_advertiser),
             (5, drop_without_pixel),
+            (5, drop_bad_sync),
             (6, drop_empty),
             (7, self.drop_too_many_segments),
             # 8, of the request. 1.4: consent
@@ -154,7 +155,7 @@ def drop_personal_data(reading: Reading) -> Reason | None:
 
 
 def drop_without_advertiser(reading: Reading) -> Reason | None:
-    """Drop what leads to no advertiser, and codes without `member`."""
+    """Drop what leads to no advertiser, and codes or ids without `member`."""
     if reading.pixel_key is not None:
         return None  # its pixel says whose it is
     member = reading.values.get("member")
@@ -166,6 +167,8 @@ def drop_without_advertiser(reading: Reading) -> Reason | None:
         return Reason.MISSING_MEMBER
     if reading.owner is not None:
         return None
+    if reading.sync is not None:
+        return Reason.MISSING_MEMBER
     if not reading.items:
         return Reason.EMPTY
     return Reason.UNKNOWN_SEGMENT if parsing.read_number(reading.items[0].name) else Reason.BAD_NUMBER
@@ -178,8 +181,13 @@ def drop_without_pixel(reading: Reading) -> Reason | None:
     return Reason.PIXEL_PAUSED if reading.pixel.is_paused else None
 
 
+def drop_bad_sync(reading: Reading) -> Reason | None:
+    """Drop the ids of a partner that is not in the list, and ids that are too many or too long."""
+    return None if reading.sync is None else reading.sync.fault
+
+
 def drop_empty(reading: Reading) -> Reason | None:
-    return None if reading.items else Reason.EMPTY
+    return None if reading.items or (reading.sync and reading.sync.ids) else Reason.EMPTY
 
 
 def drop_unsigned(reading: Reading) -> Reason | None:
@@ -204,7 +212,11 @@ def drop_cookieless(draft: Draft) -> Reason | Answer | None:
         return None
     if "mb" in draft.reading.values:
         return Reason.NO_COOKIE
-    request = draft.request
+    return check(draft.request, browser)
+
+
+def check(request: Request, browser: Browser) -> Answer:
+    """Return the cookie check's answer: the same request comes back, with the cookie if the browser keeps any."""
     # Sent back as it came; what is no ASCII cannot stand in a header.
     query = request.query if request.query.isascii() else quote(request.query, safe="!#$%&'()*+,-./:;=?@[]_{|}~")
     return check_answer(f"{request.path}?{query}&mb=1" if query else f"{request.path}?mb=1", browser.set_cookie or "")

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from pixels import counts
+from pixels import counts, idsyncs, partner_ids
 from pixels.messages import counts as message_counts
 
 
@@ -15,3 +15,13 @@ def merge_counts() -> None:
 @shared_task(ignore_result=True)
 def forget_pages() -> None:
     counts.forget_pages()
+
+
+@shared_task(ignore_result=True)
+def forget_partner_ids() -> None:
+    partner_ids.forget_partner_ids()
+
+
+@shared_task(ignore_result=True)
+def forget_id_syncs() -> None:
+    idsyncs.forget_id_syncs()

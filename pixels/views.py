@@ -115,7 +115,7 @@ def stop_intake() -> None:
 
 @csrf_exempt
 def fire(request: HttpRequest, **_: str) -> HttpResponse:
-    """Answer `/seg`, `/p/<key>.gif|.js` and the SDK."""
+    """Answer `/seg`, `/p/<key>.gif|.js`, the user sync and the SDK."""
     # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
     if hasattr(request, "session"):
         del request.session
@@ -124,7 +124,7 @@ def fire(request: HttpRequest, **_: str) -> HttpResponse:
     if isinstance(received, Answer):
         return _response(received)
     stored = desk.commit(received)
-    return _response(desk.intake.refuse(received) if stored is None else received.answer)
+    return _response(desk.intake.refuse(received) if stored is None else received.answer_of(stored))
 
 
 @csrf_exempt

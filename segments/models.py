@@ -17,7 +17,10 @@ MINUTES_OF_A_DAY = 24 * 60
 DEFAULT_LIFETIME_MINUTES = 30 * MINUTES_OF_A_DAY
 LONGEST_LIFETIME_MINUTES = 180 * MINUTES_OF_A_DAY
 LARGEST_VALUE = 2_147_483_647
+MOST_ID_SYNCS = 10
 CODE_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,50}")
+
+NEVER_FIRES = "It would never fire: no browser's fire adds to this segment, only the API or an upload."
 
 _lifetime_limits = [
     MinValueValidator(1, "A person stays at least one minute."),
@@ -97,6 +100,12 @@ class Segment(TenantModel):
         default=False,
         help_text="Pages of your page origins may see whether their own visitor is in, by the code.",
     )
+    id_syncs_per_fire = models.PositiveSmallIntegerField(
+        "id-sync pixels per fire",
+        default=0,
+        validators=[MaxValueValidator(MOST_ID_SYNCS, "A fire takes at most 10 id-sync pixels.")],
+        help_text="How many partners a fire may tell the browser's id, 0 to 10. Works with JavaScript tags only.",
+    )
     # The version whose membership rows count. A rule's edit builds the next one beside it, then switches.
     active_version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -131,6 +140,13 @@ class Segment(TenantModel):
             )
         if self.value_from is not None and self.value_to is not None and self.value_from > self.value_to:
             raise ValidationError({"value_to": "The largest value is below the smallest."})
+        if self.id_syncs_per_fire and not self.takes_fires:
+            raise ValidationError({"id_syncs_per_fire": NEVER_FIRES})
+
+    @property
+    def takes_fires(self) -> bool:
+        """Whether a browser's fire can add to it."""
+        return self.kind == self.Kind.PIXEL and self.write_mode != self.WriteMode.SERVER_ONLY
 
     @property
     def lifetime(self) -> timedelta:

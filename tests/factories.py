@@ -9,7 +9,7 @@ from audience.identity import identifier_id
 from audience.ids import uuid7
 from audience.models import Advertiser, Identifier, Profile
 from audience.tenancy import acting_for
-from pixels.models import Pixel, PixelAction
+from pixels.models import Partner, Piggyback, Pixel, PixelAction
 from segments.models import Membership, Segment
 
 _numbers = itertools.count(1)
@@ -63,3 +63,14 @@ def make_member(
         return Membership.objects.create(
             profile_id=getattr(profile, "pk", profile), segment=segment, **times | decided | fields
         )
+
+
+def make_partner(advertiser: Advertiser, name: str = "acme", **fields: Any) -> Partner:
+    """Make a partner that asks from sync.partner.example."""
+    with acting_for(advertiser.pk):
+        return Partner.objects.create(name=name, **{"hosts": ["sync.partner.example"]} | fields)
+
+
+def make_piggyback(segment: Segment, url: str, kind: str = Piggyback.Kind.IMAGE) -> Piggyback:
+    with acting_for(segment.advertiser_id):
+        return Piggyback.objects.create(segment=segment, url=url, kind=kind)

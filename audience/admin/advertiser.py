@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 
 from audience.admin.base import TenantAdmin
-from audience.admin.fields import HostLinesField, OriginLinesField
-from audience.models import Advertiser, HostListField, OriginListField, Role
+from audience.admin.fields import HostLinesField, OriginLinesField, RedirectHostLinesField
+from audience.models import Advertiser, HostListField, OriginListField, RedirectHostListField, Role
 from audience.teams import seat_at
 
 
@@ -35,10 +35,14 @@ class AdvertiserAdmin(TenantAdmin):
     role_to_change = Role.OWNER
     list_display = ("name", "time_zone", "created_at")
     search_fields = ("name",)
-    fields = ("name", "time_zone", "domains", "page_origins", "first_party_hosts", "is_cookie_check_on")
+    fields = (
+        *("name", "time_zone", "domains", "page_origins", "redirect_hosts"),
+        *("first_party_hosts", "is_cookie_check_on"),
+    )
     formfield_overrides = {
         HostListField: {"form_class": HostLinesField},
         OriginListField: {"form_class": OriginLinesField},
+        RedirectHostListField: {"form_class": RedirectHostLinesField},
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Advertiser]:

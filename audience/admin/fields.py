@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from audience.models import HostListField, OriginListField
+from audience.models import HostListField, OriginListField, RedirectHostListField
 
 UNITS = ((1, "minutes"), (60, "hours"), (24 * 60, "days"))
 MOST_LINES = 200
@@ -126,6 +126,13 @@ class HostLinesField(LinesField):
 
     def entry_in(self, word: str) -> str:
         return _host_in(word)
+
+
+class RedirectHostLinesField(HostLinesField):
+    """A list of hosts that browsers may be sent to."""
+
+    placeholder = "ad.partner.example\n*.partner.example"
+    entry = RedirectHostListField().base_field
 
 
 class OriginLinesField(LinesField):

@@ -7,7 +7,8 @@ from django.urls import reverse
 from pixels.models import Pixel
 from pixels.reasons import Reason
 
-PIXEL, TAG, SEGMENTS, ADVERTISER, PAGE, NOBODY = "pixel", "tag", "segments", "advertiser", "page", ""
+PIXEL, TAG, SEGMENTS, ADVERTISER, PARTNERS = "pixel", "tag", "segments", "advertiser", "partners"
+PAGE, NOBODY = "page", ""
 
 
 class Cure(NamedTuple):
@@ -38,7 +39,7 @@ CURES = {
     Reason.NO_COOKIE: Cure("Switch the cookie check off, or leave such browsers out.", ADVERTISER),
     Reason.BOT: Cure("Nothing is to be done: crawlers are left out."),
     Reason.RATE_LIMITED: Cure("Look whether the tag fires in a loop.", PAGE),
-    Reason.BAD_PARTNER: Cure("Add the partner to your list.", ADVERTISER),
+    Reason.BAD_PARTNER: Cure("Add the partner to your list.", PARTNERS),
     Reason.PARTNER_ID_TAKEN: Cure("Ask the partner why two browsers have one id.", PAGE),
     Reason.SIGNATURE_MISSING: _LATER,
     Reason.SIGNATURE_BAD: _LATER,
@@ -80,6 +81,7 @@ def cures_for(pixel: Pixel | None) -> dict[str, dict[str, str]]:
     links = {
         SEGMENTS: reverse("admin:segments_segment_changelist"),
         ADVERTISER: reverse("admin:audience_advertiser_changelist"),
+        PARTNERS: reverse("admin:pixels_partner_changelist"),
     }
     if pixel is not None and not pixel.is_direct:
         links[PIXEL] = reverse("admin:pixels_pixel_change", args=[pixel.pk])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from audience.identity import Key
 from audience.instants import Instant, unix_days
 from pixels import cookie
+from pixels.browsers import Cookies
 from pixels.catalogue import KnownAdvertiser
 from pixels.cookie import BrowserId
-from pixels.endpoint import Cookies
 from pixels.messages.bodies import Object
 from pixels.steps import Request
 

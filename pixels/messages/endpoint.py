@@ -14,8 +14,8 @@ from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
 from pixels.answers import NOT_FOUND, Answer, Header
+from pixels.browsers import Cookies, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser
-from pixels.endpoint import Cookies, owner_of_host
 from pixels.limits import Rate, network_of
 from pixels.messages import bodies, cors, replies
 from pixels.messages.arrivals import Arrival, Kept

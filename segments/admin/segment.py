@@ -98,6 +98,7 @@ class SegmentAdmin(RemovableAdmin):
     prepopulated_fields = {"code": ("name",)}
     actions = ("get_tag",)
     formfield_overrides = {HostListField: {"form_class": HostLinesField}}
+    inlines = neighbours.inlines
 
     def get_fieldsets(self, request: HttpRequest, obj: Segment | None = None) -> Any:
         seat = seat_at(request)
@@ -118,6 +119,7 @@ class SegmentAdmin(RemovableAdmin):
                 {"fields": ["write_mode", "domains", "are_domains_enforced", "removing"], **folded},
             ),
             ("Who may read", {"fields": ["is_readable_on_page"], **folded}),
+            ("Partners", {"fields": ["id_syncs_per_fire"], **folded}),
         ]
 
     def all_pages(self) -> list[ObjectPage]:

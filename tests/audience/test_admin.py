@@ -379,6 +379,7 @@ RIGHTS = {
     "audience.apitoken": (OWNER, OWNER, None, OWNER),
     "audience.writekey": (MANAGER, OWNER, OWNER, OWNER),
     "audience.identitysecret": (OWNER, OWNER, None, OWNER),
+    "pixels.partner": (MANAGER, MANAGER, MANAGER, MANAGER),
     "auth.user": (None, None, None, None),
 }
 

@@ -171,6 +171,7 @@ def test_autocomplete_finds_own_rows_only(browser: Client) -> None:
 def test_a_unique_value_of_somebody_else_is_free(browser: Client, ours: Advertiser) -> None:
     form = {"name": "Mine", "code": "secret", "lifetime_minutes_0": "30", "lifetime_minutes_1": "1440"}
     rest = {"refire": "restart", "re_add": "replace", "write_mode": "open", "removing": "as_adding"}
+    rest |= {"id_syncs_per_fire": "0", "piggybacks-TOTAL_FORMS": "0", "piggybacks-INITIAL_FORMS": "0"}
     assert browser.post("/admin/segments/segment/add/", {**form, **rest}).status_code == 302
     assert Segment.all_advertisers.filter(advertiser=ours, code="secret").exists()
 
@@ -178,6 +179,7 @@ def test_a_unique_value_of_somebody_else_is_free(browser: Client, ours: Advertis
 def test_a_unique_value_of_ones_own_is_refused_at_its_field(browser: Client) -> None:
     form = {"name": "Again", "code": "CART", "lifetime_minutes_0": "30", "lifetime_minutes_1": "1440"}
     rest = {"refire": "restart", "re_add": "replace", "write_mode": "open", "removing": "as_adding"}
+    rest |= {"id_syncs_per_fire": "0", "piggybacks-TOTAL_FORMS": "0", "piggybacks-INITIAL_FORMS": "0"}
     answer = browser.post("/admin/segments/segment/add/", {**form, **rest})
     assert answer.status_code == 200
     assert answer.context["adminform"].form.errors["code"] == [

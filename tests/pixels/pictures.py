@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 from audience.context.place import Places
 from audience.instants import HOUR
 from audience.writekeys import digest_of
-from pixels.catalogue import Hosts, KnownAdvertiser, KnownPixel, KnownSegment, Picture
+from pixels.browsers import Cookies
+from pixels.catalogue import KnownAdvertiser, KnownPixel, KnownSegment, Picture
 from pixels.cookie import Signer
-from pixels.endpoint import Cookies, Endpoint
+from pixels.endpoint import Endpoint
+from pixels.hosts import Hosts
 from pixels.messages.endpoint import CallLimits, MessageEndpoint
 from pixels.messages.sender import KnownWriteKey
 from pixels.parsing import Item
@@ -54,6 +56,7 @@ SHOP = KnownAdvertiser(
     segments={segment.code: segment for segment in SEGMENTS.values()},
     page_origins=frozenset({"https://shop.example"}),
     identity_secrets=("identity-test-secret",),
+    redirect_hosts=Hosts(["ad.partner.example", "*.cdn.example"]),
 )
 PICTURE = Picture(
     advertisers={10: SHOP},

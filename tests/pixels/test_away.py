@@ -3,15 +3,18 @@
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 from django.db import connection
 
+from audience.models import Identifier
+from audience.tenancy import acting_for
 from pixels.answers import GIF
 from pixels.intake import database_conninfo
+from tests.factories import make_piggyback
 from tests.pixels.doors import Reply, listener_door, until
 from tests.pixels.shop import Shop, counted
 
@@ -40,6 +43,29 @@ def test_a_fire_that_meets_no_database_is_kept_and_done_later(door):
     until(lambda: counted() == 2)
     assert shop.p().status == 200, "the connection is opened again"
     until(lambda: counted() == 3)
+
+
+@pytest.mark.spec("pixels.md 1.2", "pixels.md 1.9", "pixels.md 3.6")
+@pytest.mark.parametrize(
+    "target",
+    ["/seg?member={id}&add_code=vip", "/mapuid?member={id}&user=c-77&seg_code=vip"],
+)
+def test_syncs_and_piggybacks_do_not_wait_for_the_database(door, target):
+    shop = Shop(door, redirect_hosts=["ad.partner.example"])
+    make_piggyback(shop.vip, "https://ad.partner.example/p")
+    door.catch_up()
+    cookie = shop.p().cookie or ""
+    with blocked_fire(shop, lambda: door.get(target.replace("{id}", str(shop.id)), cookie=cookie)) as replies:
+        break_connection()
+        until(lambda: replies)
+    assert replies[0].status == 302
+    until(lambda: counted(advertiser=shop.id) == 2)
+    assert (shop.values(), shop.profiles()) == ({"cart": None, "vip": None}, 1)
+    with acting_for(shop.id):
+        ids = Identifier.objects.filter(kind="partner:own").values_list("value", flat=True)
+        assert [*ids] == (["c-77"] if "mapuid" in target else [])
+    assert shop.p().status == 200, "the connection is opened again"
+    until(lambda: counted(advertiser=shop.id) == 3)
 
 
 @pytest.mark.spec("pixels.md 1.2", "R12")
@@ -81,10 +107,10 @@ def test_a_door_that_has_never_seen_its_database_lives_and_refuses(tmp_path):
 
 
 @contextmanager
-def blocked_fire(shop: Shop) -> Iterator[list[Reply]]:
+def blocked_fire(shop: Shop, ask: Callable[[], Reply] | None = None) -> Iterator[list[Reply]]:
     """Fire, and hold a lock that the commit waits for until the block ends; what the client heard is in the list."""
     replies: list[Reply] = []
-    client = threading.Thread(target=lambda: replies.append(shop.p()))
+    client = threading.Thread(target=lambda: replies.append((ask or shop.p)()))
     with psycopg.connect(database_conninfo()) as lock:
         lock.execute("LOCK TABLE pixels_firedelta IN ACCESS EXCLUSIVE MODE")
         client.start()

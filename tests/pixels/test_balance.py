@@ -16,9 +16,9 @@ from audience.instants import instant
 from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels.balance import balance
-from pixels.batch import Stored, put_count, put_fires
+from pixels.batch import put_count, put_fires
 from pixels.counts import merge_deltas
-from pixels.facts import Fire
+from pixels.facts import Fire, Stored
 from pixels.models import FireDelta, FireHour
 from pixels.reasons import Outcome, Reason
 from pixels.spool import Spool

@@ -9,12 +9,13 @@ from django.db import connection, transaction
 from audience.instants import instant
 from audience.models import Advertiser
 from audience.tenancy import acting_for
-from pixels.catalogue import Catalogue, Hosts, announce
+from pixels.catalogue import Catalogue, announce
+from pixels.hosts import Hosts
 from pixels.intake import database_conninfo
-from pixels.models import Pixel, PixelAction
+from pixels.models import Partner, Piggyback, Pixel, PixelAction
 from pixels.parsing import Item
 from segments.models import Segment
-from tests.factories import make_advertiser, make_pixel, make_segment
+from tests.factories import make_advertiser, make_partner, make_piggyback, make_pixel, make_segment
 from tests.pixels.doors import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +70,22 @@ def edits(advertiser, segment, pixel):
         lambda: (Segment.objects.filter(pk=segment.pk).update(is_active=False), announce()),
         lambda seen: not seen.segments[segment.pk].is_active,
     )
+    yield (
+        lambda: make_partner(advertiser, sync_url="https://sync.partner.example/?u=${MUSTER_ID}"),
+        lambda seen: [one.sync is not None for one in seen.advertisers[advertiser.pk].partners] == [True],
+    )
+    yield (
+        lambda: Partner.objects.get().delete(),
+        lambda seen: not seen.advertisers[advertiser.pk].partner_hosts.allow("sync.partner.example"),
+    )
+    yield (
+        lambda: (
+            make_piggyback(segment, "https://ad.partner.example/p"),
+            rename(advertiser, redirect_hosts=["ad.partner.example"]),
+        ),
+        lambda seen: len(seen.segments[segment.pk].piggybacks) == 1,
+    )
+    yield lambda: Piggyback.objects.get().delete(), lambda seen: not seen.segments[segment.pk].piggybacks
     yield lambda: pixel.delete(), lambda seen: key not in seen.pixels
 
 

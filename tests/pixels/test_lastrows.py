@@ -15,6 +15,8 @@ ROWS = CatalogueRows(
     actions=[],
     write_keys=[[5, 10, "public", "mw_4f9c2b7a", "", False]],
     secrets=[[10, "v1:KEY:BOX"]],
+    partners=[[10, "acme", ["sync.partner.example"], ""]],
+    piggybacks=[],
 )
 
 

@@ -1,10 +1,12 @@
 """The spool of a worker: what is kept is on the disk, whole and in order, and what is damaged costs itself alone."""
 
+import json
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -70,11 +72,19 @@ texts = st.text(st.characters(), max_size=40)
         page_path=texts,
         browser_name=texts,
         device=texts,
+        partner_ids=st.lists(st.builds(Key, st.just(5), st.just("partner:acme"), texts), max_size=3).map(tuple),
+        id_syncs=st.none(),
     )
 )
 def test_a_fire_comes_back_as_it_was(one):
     found = records.read(records.line_of(1, one))
     assert (found.facts, found.lost) == ([one], 0)
+
+
+def test_a_record_from_before_there_were_partner_ids_is_read():
+    body = b"1 " + json.dumps([*json.loads(records.line_of(1, fire(7)).split(b" ", 2)[2])[:-1]]).encode()
+    found = records.read(b"%08x %b\n" % (crc32(body), body))
+    assert (numbers(found.facts), found.lost) == ([7], 0)
 
 
 @pytest.mark.spec("R2")

@@ -83,6 +83,8 @@ class TestSegments:
             ({"lifetime_minutes": 20, "longest_lifetime_minutes": 10}, "longest_lifetime_minutes"),
             ({"value_from": 5, "value_to": 4}, "value_to"),
             ({"value_to": 2**31}, "value_to"),
+            ({"id_syncs_per_fire": 11}, "id_syncs_per_fire"),
+            ({"id_syncs_per_fire": 1, "write_mode": "server_only"}, "id_syncs_per_fire"),
             ({"write_mode": "anybody"}, "write_mode"),
             ({"domains": "shop.example"}, "domains"),
             ({"domains": ["https://shop.example"]}, "domains.0"),
