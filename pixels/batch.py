@@ -2,21 +2,26 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
+from audience.events import Fact as OfProfile
+from audience.events import append
 from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, lock, make, see
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
+from audience.messages import Message
 from audience.talk import Talk, reads, writes
+from pixels.conversions import without_event
 from pixels.facts import Fact, Fire
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
-from pixels.reasons import SUPPRESSING, Outcome, Reason
+from pixels.orders import order_key, remember
+from pixels.reasons import SUPPRESSING, Note, Outcome, Reason
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
 
@@ -109,6 +114,7 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
+    yield from drop_repeated_orders(entries)
     met, rows = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done([*entries], met, rows)
@@ -197,10 +203,26 @@ def event_id(fire: Fire) -> bytes:
     return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
+def drop_repeated_orders(entries: Sequence[Stored]) -> Talk[None]:
+    """Take the event from fires whose order their pixel has recorded already: what else they do is done."""
+    marked = [
+        (entry, conversion)
+        for entry in entries
+        if (conversion := entry.fire.conversion) is not None
+        and conversion.order_id
+        and entry.outcome is Outcome.APPLIED
+    ]
+    orders = [(order_key(one.fire.pixel_id, told.order_id), one.fire.received_at) for one, told in marked]
+    for (entry, _), is_new in zip(marked, (yield from remember(orders)), strict=True):
+        if not is_new:
+            entry.fire = without_event(entry.fire)
+            entry.notes += (Note.DUPLICATE_ORDER,)
+
+
 def put_changes(
     entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
 ) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
-    """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
+    """Apply what the fires add, remove and record, to profiles that are found or made; other fires make none.
 
     Return the people of whom the memory does not know this, and the rows that were written.
     """
@@ -224,33 +246,60 @@ def put_changes(
         for change in fire.changes:
             asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
             owners.append(entry)
+    recording = [entry for entry, _ in applied if entry.fire.conversion is not None]
+    written = {entry.profile_id for entry in recording}
     losses = {
         one.profile_id: one.losses
         for one in people.values()
-        if one.losses is not None and not is_to_be_seen(one, now)
+        if one.losses is not None and not is_to_be_seen(one, now) and one.profile_id not in written
     }
     renewed = memory.renewals.of(asked, losses)
-    rows, seen = yield from _lock_others(people, asked, renewed, now)
+    rows, seen = yield from _lock_others(people, asked, renewed, written, now)
     outcome = fold(rows | renewed, asked, day_of)
     if renewed:
         yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
     else:
         yield [write(outcome)]
+    if recording:
+        yield from append([_event_of(entry) for entry in recording])
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
     return met | seen, outcome.rows
 
 
+def _event_of(entry: Stored) -> OfProfile:
+    """Return what a fire records. It has the fire's id: however often the fire is stored, this is one event."""
+    fire, conversion = entry.fire, entry.fire.conversion
+    if conversion is None or entry.profile_id is None or fire.advertiser_id is None:
+        raise ValueError("A fire that records an event is somebody's.")
+    message = Message(
+        id=fire.id,
+        kind="track",
+        advertiser_id=fire.advertiser_id,
+        received_at=fire.received_at,
+        occurred_at=fire.received_at,
+        own=fire.browser,
+        event=conversion.name,
+        properties=conversion.properties,
+        context=conversion.context,
+    )
+    return OfProfile(entry.profile_id, message)
+
+
 def _lock_others(
-    people: Mapping[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
+    people: Mapping[Key, Known],
+    asked: Sequence[Asked],
+    renewed: Intervals,
+    written: Set[bytes | None],
+    now: Instant,
 ) -> Talk[tuple[Intervals, dict[Key, Known]]]:
-    """Lock the people who are not only renewed, read their rows, and note them as seen.
+    """Lock the people who are not only renewed, and those `written` about; read their rows, note them as seen.
 
     Return the rows, and what has become known of the people.
     """
     left = [one for one in asked if one.key not in renewed]
-    profiles = {one.key[0] for one in left}
+    profiles = {one.key[0] for one in left} | written
     others = {key: known for key, known in people.items() if known.profile_id in profiles}
     if not others:
         return {}, {}

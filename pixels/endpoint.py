@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from audience.context.place import NO_PLACES, Places
 from audience.instants import Instant, instant, moment, now, unix_days
-from pixels import agents, answers, cookie, fireids, pages, parsing, sdk
+from pixels import agents, answers, conversions, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
 from pixels.facts import Fire
-from pixels.reading import LONGEST_OTHER, Reading, read_line
+from pixels.messages.surroundings import seen_of
+from pixels.parsing import LONGEST_OTHER
+from pixels.reading import Reading, read_line
 from pixels.reasons import Note, Reason
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
@@ -64,8 +67,12 @@ class Cookies:
 class Endpoint:
     """Turn requests into fires."""
 
-    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay) -> None:
+    def __init__(
+        self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay, places: Places = NO_PLACES
+    ) -> None:
+        """`places` tell where a recorded event was."""
         self._catalogue = catalogue
+        self._places = places
         self._cookies = cookies
         self._replay = replay
         self._limits = limits
@@ -79,7 +86,7 @@ class Endpoint:
         `logged_id` is the id of a fire that is read from a log: it has its time from there.
         """
         path, query = request.path, request.query
-        is_seg, is_script = path == "/seg", path.endswith(".js")
+        is_seg, is_script = path == "/seg" or path == "/px", path.endswith(".js")
         if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
             return _other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
@@ -102,7 +109,7 @@ class Endpoint:
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        return Pending(_fire(fire_id, draft, verdict), answer)
+        return Pending(_fire(fire_id, draft, verdict, self._places), answer)
 
     def _draft(self, request: Request, received_at: Instant, *, is_logged: bool) -> Draft:
         """Read a request and find out whose fire it is."""
@@ -143,17 +150,23 @@ class Endpoint:
         return reading
 
 
-def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
+def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -> Fire:
     reading, headers, browser = draft.reading, draft.request.headers, draft.browser
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
     page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
     decided = reading.decided(reason, page.host)
-    if reason is None and not decided.changes:
+    conversion = reading.conversion if reason is None else None
+    if reason is None and not decided.changes and conversion is None:
         reason = decided.refusals[0].reason if decided.refusals else Reason.EMPTY
     notes = reading.notes + decided.notes
     if browser is not None and browser.is_reminted:
         notes = (*notes, Note.ID_REMINTED)
+    shown = decided.shown
+    if conversion is not None and owner is not None:
+        seen = seen_of(draft.request, is_server=False)
+        conversion = conversions.surround(conversion, seen, page, owner, places)
+        shown = conversions.show(conversion, shown)
     return Fire(
         fire_id,
         draft.at,
@@ -163,13 +176,14 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
         decided.changes,
         reason,
         notes,
-        decided.shown,
+        shown,
         reading.event_id() if is_kept else None,
         values.get("other", "")[:LONGEST_OTHER] if is_kept else "",
         page.host,
         page.path,
         draft.agent.browser,
         draft.agent.device,
+        conversion,
     )
 
 

@@ -18,12 +18,25 @@ class Refusal(NamedTuple):
     value: str = ""
 
 
+class Conversion(NamedTuple):
+    """The event that a fire records (pixels.md 1.8). `properties` and `context` are JSON of objects.
+
+    An `order_id` counts once for a pixel in 90 days; empty where the tag names none.
+    """
+
+    name: str
+    order_id: str = ""
+    properties: str = "{}"
+    context: str = "{}"
+
+
 class Fire(NamedTuple):
     """One fire, ready for the batch.
 
-    Without a `reason` it is applied and has changes; with one nothing of it is done. `id` is a UUID's 16 bytes.
-    `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the cookie's id; None
-    where nothing may be stored about the browser, and then nothing is applied. `actions` is JSON for the live view.
+    Without a `reason` it is applied and has changes or a conversion; with one nothing of it is done. `id` is a
+    UUID's 16 bytes. `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the
+    cookie's id; None where nothing may be stored about the browser, and then nothing is applied. `actions` is JSON
+    for the live view.
     """
 
     id: bytes
@@ -41,6 +54,7 @@ class Fire(NamedTuple):
     page_path: str = ""
     browser_name: str = ""
     device: str = ""
+    conversion: Conversion | None = None
 
 
 Fact = Fire | Arrival

@@ -4,7 +4,7 @@ Nothing here knows an advertiser or a segment. All of it takes any text and rais
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +17,10 @@ KNOWN_PARAMETERS = LIST_PARAMETERS | {
     *("gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "consent"),
     *("sig", "n", "cid"),
 }
+# Those of `/px`, where `id` is the pixel's number.
+PX_PARAMETERS = KNOWN_PARAMETERS | {"id"}
+# Of a tag's free text, so much is kept.
+LONGEST_OTHER = 64
 # An id above every number that we give out; longer numbers are not worth the arithmetic.
 _BEYOND_ALL_NUMBERS = 10**18
 _CODE_SIGNS = string.ascii_letters + string.digits + "_-"
@@ -37,7 +41,7 @@ class Item(NamedTuple):
     lifetime: str = ""
 
 
-def read(query: str) -> tuple[dict[str, str], Reason | None]:
+def read(query: str, known: Set[str] = KNOWN_PARAMETERS) -> tuple[dict[str, str], Reason | None]:
     """Return the known parameters that are not empty, percent-decoded once, and what is wrong with the query.
 
     A repeated list parameter is joined by a comma. Of any other repeated one the first counts: with the fault it
@@ -53,7 +57,7 @@ def read(query: str) -> tuple[dict[str, str], Reason | None]:
             except ValueError:
                 fault = Reason.BAD_ENCODING
                 continue
-        if not value or name not in KNOWN_PARAMETERS:
+        if not value or name not in known:
             continue
         if name not in values:
             values[name] = value
@@ -64,11 +68,14 @@ def read(query: str) -> tuple[dict[str, str], Reason | None]:
     return values, fault
 
 
-def read_items(values: Mapping[str, str]) -> list[Item]:
-    """Return what `/seg` asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`."""
+def read_items(values: Mapping[str, str], *, adding: tuple[str, str] = ("add", "add_code")) -> list[Item]:
+    """Return what a tag asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`.
+
+    `adding` are the parameters that add, by number and by code.
+    """
     items: list[Item] = []
     value, lifetime = values.get("value", ""), values.get("keep", "")
-    for parameter, is_code in (("add", False), ("add_code", True)):
+    for parameter, is_code in zip(adding, (False, True), strict=True):
         for text in values.get(parameter, "").split(","):
             if text:
                 name, _, rest = text.partition(":")

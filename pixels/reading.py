@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from audience.instants import Instant
-from pixels import parsing
+from pixels import conversions, parsing
 from pixels.actions import Decided, decide, refuse_all
 from pixels.catalogue import KnownAdvertiser, KnownPixel, Picture
+from pixels.facts import Conversion
 from pixels.parsing import Item
 from pixels.reasons import Note, Reason
 
 # What may stand in the tag of a pixel, and the pixel's own row decides.
 DECIDED_BY_PIXEL = ("add", "remove", "add_code", "remove_code", "seg", "seg_code", "member")
-LONGEST_OTHER = 64
 LONGEST_EVENT_ID = 64
 _EVENT_ID_SIGNS = string.ascii_letters + string.digits + "._-"
 # One tag stands on a few hosts; what claims to come from more is decided anew each time.
@@ -33,7 +33,11 @@ class Drop(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """One request line, `pixel_key` None for `/seg`. `is_lasting` is False where the same line may soon mean less."""
+    """One request line. `pixel_key` is the pixel's key, its number for `/px`, None for `/seg`.
+
+    `conversion` is without its context, which each request brings. `is_lasting` is False where the same line may soon
+    mean less.
+    """
 
     pixel_key: str | None
     query: str
@@ -43,6 +47,7 @@ class Reading:
     items: Sequence[Item] = ()
     owner: KnownAdvertiser | None = None
     pixel: KnownPixel | None = None
+    conversion: Conversion | None = None
     notes: tuple[Note, ...] = ()
     drop: Drop | None = None
     is_lasting: bool = True
@@ -76,12 +81,16 @@ def is_event_id(text: str) -> bool:
 
 def read_line(path: str, query: str, picture: Picture, host_owner: KnownAdvertiser | None, at: Instant) -> Reading:
     """Read a line. On a first-party host (`host_owner`) another advertiser's rows do not exist."""
-    reading = Reading(None if path == "/seg" else path[len("/p/") : path.rindex(".")], query, picture)
-    reading.values, reading.fault = parsing.read(query)
-    if reading.pixel_key is None:
+    reading = Reading(None, query, picture)
+    if path == "/seg":
+        reading.values, reading.fault = parsing.read(query)
         _find_by_parameters(reading, host_owner, at)
+    elif path == "/px":
+        reading.values, reading.fault = parsing.read(query, parsing.PX_PARAMETERS)
+        _find_by_number(reading, host_owner)
     else:
-        _find_by_key(reading, reading.pixel_key, host_owner, at)
+        reading.values, reading.fault = parsing.read(query)
+        _find_by_key(reading, path[len("/p/") : path.rindex(".")], host_owner, at)
     eid = reading.values.get("eid")
     if eid is not None and not is_event_id(eid):
         _ignore_parameter(reading)
@@ -113,14 +122,41 @@ def _owner_of_parameters(reading: Reading, host_owner: KnownAdvertiser | None) -
     return host_owner
 
 
+def _find_by_number(reading: Reading, host_owner: KnownAdvertiser | None) -> None:
+    """`/px`: the pixel's row names the event, the tag says what else is done."""
+    values = reading.values
+    reading.pixel_key = values.get("id", "")
+    reading.items = parsing.read_items({**values, "value": ""}, adding=("seg", "seg_code"))
+    pixel = reading.picture.pixels_by_number.get(parsing.read_number(reading.pixel_key) or 0)
+    member = values.get("member")
+    if pixel is None or (member and parsing.read_number(member) != pixel.advertiser_id):
+        return
+    if _take_pixel(reading, pixel, host_owner):
+        _read_conversion(reading, pixel.event_name or conversions.DEFAULT_NAME)
+
+
 def _find_by_key(reading: Reading, key: str, host_owner: KnownAdvertiser | None, at: Instant) -> None:
     """`/p/<key>`: the pixel's row says what is done."""
+    reading.pixel_key = key
     pixel = _pixel(reading, key, at)
-    if pixel is None or (host_owner is not None and pixel.advertiser_id != host_owner.id):
-        return
+    if pixel is not None and _take_pixel(reading, pixel, host_owner):
+        reading.items = _items_of_pixel(pixel, reading)
+        if pixel.event_name:
+            _read_conversion(reading, pixel.event_name)
+
+
+def _take_pixel(reading: Reading, pixel: KnownPixel, host_owner: KnownAdvertiser | None) -> bool:
+    """Let a fire be this pixel's; not at a host of another advertiser, where it does not exist."""
+    if host_owner is not None and pixel.advertiser_id != host_owner.id:
+        return False
     reading.pixel = pixel
     reading.owner = reading.picture.advertisers.get(pixel.advertiser_id)
-    reading.items = _items_of_pixel(pixel, reading)
+    return True
+
+
+def _read_conversion(reading: Reading, name: str) -> None:
+    reading.conversion, notes = conversions.read(name, reading.values)
+    reading.notes += notes
 
 
 def _pixel(reading: Reading, key: str, at: Instant) -> KnownPixel | None:
@@ -131,7 +167,8 @@ def _pixel(reading: Reading, key: str, at: Instant) -> KnownPixel | None:
 def _items_of_pixel(pixel: KnownPixel, reading: Reading) -> Sequence[Item]:
     values = reading.values
     value, lifetime = values.get("value", ""), values.get("keep", "")
-    is_refused = (value and not pixel.takes_value) or (lifetime and not pixel.takes_lifetime)
+    is_of_event = pixel.event_name != ""
+    is_refused = (value and not pixel.takes_value and not is_of_event) or (lifetime and not pixel.takes_lifetime)
     if is_refused or not values.keys().isdisjoint(DECIDED_BY_PIXEL):
         _ignore_parameter(reading)
     value, lifetime = value if pixel.takes_value else "", lifetime if pixel.takes_lifetime else ""

@@ -27,7 +27,7 @@ class Reason(TextChoices):
     # who
     UNKNOWN_MEMBER = "unknown_member", "No advertiser has this member number."
     MISSING_MEMBER = "missing_member", "A tag with segment codes needs member=… with your number."
-    UNKNOWN_PIXEL = "unknown_pixel", "No pixel has this key. Get the tag again."
+    UNKNOWN_PIXEL = "unknown_pixel", "No pixel has this key or number. Get the tag again."
     PIXEL_PAUSED = "pixel_paused", "This pixel is paused or was deleted."
     NO_COOKIE = "no_cookie", "The browser keeps no cookie, and the cookie check is on."
     BOT = "bot", "A crawler or a page that was only loaded ahead, not a visitor."
@@ -96,7 +96,7 @@ class Note(TextChoices):
     ID_REMINTED = "id_reminted", "The browser's cookie was not ours or too old; it got a new one."
     SIGNAL_CONFLICT = "signal_conflict", "Two consent signals differ."
     SIGNAL_IGNORED = "signal_ignored", "A consent signal could not be read."
-    PLACEHOLDER_LEFT = "placeholder_left", "A consent placeholder was left in the tag."
+    PLACEHOLDER_LEFT = "placeholder_left", "A placeholder was left in the tag."
     DUPLICATE_ORDER = "duplicate_order", "This order came before."
     BAD_REVENUE = "bad_revenue", "The revenue cannot be read."
     DRY_RUN = "dry_run", "A test; nothing was changed."

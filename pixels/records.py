@@ -14,7 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from audience.identity import Key
-from pixels.facts import Fact, Fire
+from pixels.facts import Conversion, Fact, Fire
 from pixels.messages import records as messages
 from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
@@ -85,9 +85,9 @@ def _fact_of(line: bytes) -> tuple[int, Fact]:
 
 
 def _fire_of(values: Sequence[Any]) -> Fire:
-    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = values
+    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others, conversion = values
     key = None if browser is None else Key(advertiser_id, "browser", browser)
-    return Fire(
+    fire = Fire(
         bytes.fromhex(fire_id),
         at,
         advertiser_id,
@@ -98,6 +98,7 @@ def _fire_of(values: Sequence[Any]) -> Fire:
         tuple(_NOTES[note] for note in notes),
         *others,
     )
+    return fire if conversion is None else fire._replace(conversion=Conversion(*conversion))
 
 
 def _change_of(values: Sequence[object]) -> Change:

@@ -155,15 +155,15 @@ def drop_personal_data(reading: Reading) -> Reason | None:
 
 def drop_without_advertiser(reading: Reading) -> Reason | None:
     """Drop what leads to no advertiser, and codes without `member`."""
+    member = reading.values.get("member")
+    if not member and any(item.is_code for item in reading.items):
+        return Reason.MISSING_MEMBER
     if reading.pixel_key is not None:
         return None  # its pixel says whose it is
-    member = reading.values.get("member")
     if member:
         if reading.owner is not None:
             return None
         return Reason.UNKNOWN_MEMBER if parsing.read_number(member) else Reason.BAD_NUMBER
-    if any(item.is_code for item in reading.items):
-        return Reason.MISSING_MEMBER
     if reading.owner is not None:
         return None
     if not reading.items:
@@ -179,7 +179,7 @@ def drop_without_pixel(reading: Reading) -> Reason | None:
 
 
 def drop_empty(reading: Reading) -> Reason | None:
-    return None if reading.items else Reason.EMPTY
+    return None if reading.items or reading.conversion is not None else Reason.EMPTY
 
 
 def drop_unsigned(reading: Reading) -> Reason | None:

@@ -17,6 +17,8 @@ from segments.models import Segment
 
 # Stands where the page's own number belongs; a fire that still has it is refused and says so.
 PLACEHOLDER = "[VALUE]"
+# The same for an order: a fire that still has it is stored, and its order counts every time.
+ORDER_PLACEHOLDER = "[ORDER_ID]"
 _LONGEST_NAME = 80
 _POLICY = "no-referrer-when-downgrade"  # so that the page's host and path arrive, which browsers else shorten
 
@@ -52,6 +54,8 @@ class Subject:
     actions: tuple[Action, ...]
     key: str = ""
     takes_value: bool = False
+    # Of a pixel that records an event: its number, by which `/px` calls it.
+    recorder: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def of_pixel(pixel: Pixel) -> Subject:
         for row in rows.order_by("do", "pk")
     )
     takes_value = pixel.value_source == Pixel.ValueSource.PAGE
-    return Subject(pixel.name, pixel.advertiser_id, actions, pixel.public_key, takes_value)
+    recorder = pixel.pk if pixel.event_name else None
+    return Subject(pixel.name, pixel.advertiser_id, actions, pixel.public_key, takes_value, recorder)
 
 
 def of_segments(segments: Sequence[Segment]) -> Subject:
@@ -89,10 +94,19 @@ def of_segments(segments: Sequence[Segment]) -> Subject:
     return Subject(name, segments[0].advertiser_id, actions)
 
 
+def addresses_of(subject: Subject) -> list[tuple[str, str]]:
+    """Return the addresses that a tag may have, with their labels."""
+    return [
+        (value, label if subject.recorder is None else label.replace("/seg", "/px"))
+        for value, label in Address.choices
+        if subject.key or value != Address.PIXEL
+    ]
+
+
 def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag:
     """Return the tag. `host` is the pixel host's address, such as https://px.example.com."""
     url = _pixel_url(subject, host, form) if address is Address.PIXEL and subject.key else ""
-    url = url or _seg_url(subject, host, form, by_code=address is Address.CODE)
+    url = url or _call_url(subject, host, form, by_code=address is Address.CODE)
     shown = escape(url, quote=True)
     if form is Format.SCRIPT:
         html = f'<script async src="{shown}" referrerpolicy="{_POLICY}"></script>'
@@ -104,22 +118,32 @@ def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag
 
 def _pixel_url(subject: Subject, host: str, form: Format) -> str:
     ending = "js" if form is Format.SCRIPT else "gif"
-    query = f"?value={PLACEHOLDER}" if subject.takes_value else ""
-    return f"{host}/p/{subject.key}.{ending}{query}"
+    query = f"value={PLACEHOLDER}" if subject.takes_value else _order_query(subject)
+    return f"{host}/p/{subject.key}.{ending}" + (f"?{query}" if query else "")
 
 
-def _seg_url(subject: Subject, host: str, form: Format, *, by_code: bool) -> str:
+def _order_query(subject: Subject) -> str:
+    return "" if subject.recorder is None else f"order_id={ORDER_PLACEHOLDER}&value={PLACEHOLDER}"
+
+
+def _call_url(subject: Subject, host: str, form: Format, *, by_code: bool) -> str:
+    """Return an address that says what is done: of `/seg`, or of `/px` where the pixel records an event."""
     adds = [_item(action, by_code, subject.takes_value) for action in subject.actions if action.do == "add"]
     removes = [_name(action, by_code) for action in subject.actions if action.do == "remove"]
     ending = "_code" if by_code else ""
+    adding = "add" if subject.recorder is None else "seg"
     parameters = [
-        (f"add{ending}", ",".join(adds)),
+        ("id", str(subject.recorder or "")),
+        (f"{adding}{ending}", ",".join(adds)),
         (f"remove{ending}", ",".join(removes)),
         ("member", str(subject.member) if by_code else ""),
         ("t", "1" if form is Format.SCRIPT else "2"),
-        ("pid", subject.key),
+        ("pid", subject.key if subject.recorder is None else ""),
     ]
-    return f"{host}/seg?" + "&".join(f"{name}={value}" for name, value in parameters if value)
+    said = [f"{name}={value}" for name, value in parameters if value]
+    if subject.recorder is None:
+        return f"{host}/seg?" + "&".join(said)
+    return f"{host}/px?" + "&".join([*said, _order_query(subject)])
 
 
 def _item(action: Action, by_code: bool, takes_value: bool) -> str:
@@ -170,7 +194,12 @@ def _hints(subject: Subject, form: Format, *, is_own: bool) -> tuple[str, ...]:
         hints.append("What it does is kept in Muster: edit the pixel, and the tags that are placed follow.")
     else:
         hints.append("What it does stands in the tag itself: after a change, get the tag again and place it anew.")
-    if not subject.actions:
+    if subject.recorder is not None:
+        hints.append(
+            f"Replace {ORDER_PLACEHOLDER} with the order's number, which counts once in 90 days, and {PLACEHOLDER} "
+            "with its total, such as 59.90. An event that is no order needs neither."
+        )
+    elif not subject.actions:
         hints.append("This pixel adds to no segment and removes from none yet: its fires do nothing.")
     if subject.takes_value:
         hints.append(f"Replace {PLACEHOLDER} with the page's number, for example the total of the cart.")

@@ -8,6 +8,7 @@ urlpatterns = [
     path("muster.js", views.fire, name="sdk"),
     path("muster-1.js", views.fire, name="sdk-1"),
     path("seg", views.fire, name="seg"),
+    path("px", views.fire, name="px"),
     re_path(r"^p/(?P<key>[^/]+)\.(?P<form>gif|js)$", views.fire, name="pixel"),
     re_path(r"^v1/(?P<call>.+)$", views.call, name="message"),
 ]

@@ -115,7 +115,7 @@ def stop_intake() -> None:
 
 @csrf_exempt
 def fire(request: HttpRequest, **_: str) -> HttpResponse:
-    """Answer `/seg`, `/p/<key>.gif|.js` and the SDK."""
+    """Answer `/seg`, `/px`, `/p/<key>.gif|.js` and the SDK."""
     # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
     if hasattr(request, "session"):
         del request.session

@@ -307,6 +307,7 @@ def test_our_cookies_are_logged_and_no_other(proxied, sent, cookie_logged, opt_o
         "//seg?add={cart}",
         "/./seg?add={cart}",
         "/seg;a?add={cart}",
+        "/px?id={pixel}&seg={cart}:3&order_id=A-1&value=5.50",
         "/seg?add=no",
     ],
 )
@@ -314,7 +315,8 @@ def test_the_line_of_a_fire_makes_the_fire_again(proxied, target):
     """Whatever the target, the door and the reader make the same of it."""
     nginx, door = proxied
     shop = Shop(door)
-    target = target.replace("{cart}", str(shop.cart.pk)).replace("{key}", shop.pixel.public_key)
+    for name, row in (("cart", shop.cart.pk), ("key", shop.pixel.public_key), ("pixel", shop.pixel.pk)):
+        target = target.replace("{" + name + "}", str(row))
     answer, line = nginx.fire(target)
     found = reader_of_installation().fire_of(line)
     if answer.status in (400, 404):

@@ -81,10 +81,10 @@ def test_a_door_that_has_never_seen_its_database_lives_and_refuses(tmp_path):
 
 
 @contextmanager
-def blocked_fire(shop: Shop) -> Iterator[list[Reply]]:
+def blocked_fire(shop: Shop, query: str = "", **headers: str) -> Iterator[list[Reply]]:
     """Fire, and hold a lock that the commit waits for until the block ends; what the client heard is in the list."""
     replies: list[Reply] = []
-    client = threading.Thread(target=lambda: replies.append(shop.p()))
+    client = threading.Thread(target=lambda: replies.append(shop.p(query, **headers)))
     with psycopg.connect(database_conninfo()) as lock:
         lock.execute("LOCK TABLE pixels_firedelta IN ACCESS EXCLUSIVE MODE")
         client.start()

@@ -14,7 +14,7 @@ from audience.identity import Key
 from audience.ids import uuid7
 from audience.instants import instant
 from pixels import records, spool
-from pixels.facts import Fire
+from pixels.facts import Conversion, Fire
 from pixels.reasons import Note, Reason
 from pixels.spool import Spool, SpoolFull
 from segments.membership import Change
@@ -70,6 +70,7 @@ texts = st.text(st.characters(), max_size=40)
         page_path=texts,
         browser_name=texts,
         device=texts,
+        conversion=st.none() | st.builds(Conversion, texts, texts, texts, texts),
     )
 )
 def test_a_fire_comes_back_as_it_was(one):

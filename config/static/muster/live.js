@@ -59,7 +59,7 @@
     const cell = element("td");
     for (const action of fire.actions) {
       const isDone = fire.outcome === "applied" && !action.reason;
-      const words = isDone ? { add: "added to", remove: "removed from" } : { add: "not added to", remove: "not removed from" };
+      const words = isDone ? { add: "added to", remove: "removed from", record: "recorded" } : { add: "not added to", remove: "not removed from" };
       const word = words[action.do] || action.do;
       const line = element("span", action.reason ? "m-did m-bad" : isDone ? "m-did" : "m-did m-quiet");
       line.append(`${word} `, element("strong", "", action.segment));
