@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -16,28 +15,16 @@ from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.messages import Message
 from audience.talk import Talk, reads, writes
-from pixels.conversions import without_event
 from pixels.facts import Fact, Fire
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
-from pixels.orders import order_key, remember
-from pixels.reasons import SUPPRESSING, Note, Outcome, Reason
+from pixels.once import drop_of_servers, drop_repeated_orders
+from pixels.reasons import SUPPRESSING, Outcome
+from pixels.stored import Stored
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
 
 EVENT_ID_MEMORY = 24 * HOUR
-
-
-@dataclass(slots=True)
-class Stored:
-    """A fire on its way through the batch; once that is committed, how it ended."""
-
-    fire: Fire
-    outcome: Outcome
-    reason: Reason | None
-    notes: tuple[str, ...] = ()
-    profile_id: bytes | None = None
-    is_repeat: bool = False
 
 
 class Repeats(Enum):
@@ -114,6 +101,7 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
+    yield from drop_of_servers(entries)
     yield from drop_repeated_orders(entries)
     met, rows = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
@@ -203,22 +191,6 @@ def event_id(fire: Fire) -> bytes:
     return hashlib.sha256(f"{fire.advertiser_id}\0{browser}\0{fire.eid}".encode()).digest()[:16]
 
 
-def drop_repeated_orders(entries: Sequence[Stored]) -> Talk[None]:
-    """Take the event from fires whose order their pixel has recorded already: what else they do is done."""
-    marked = [
-        (entry, conversion)
-        for entry in entries
-        if (conversion := entry.fire.conversion) is not None
-        and conversion.order_id
-        and entry.outcome is Outcome.APPLIED
-    ]
-    orders = [(order_key(one.fire.pixel_id, told.order_id), one.fire.received_at) for one, told in marked]
-    for (entry, _), is_new in zip(marked, (yield from remember(orders)), strict=True):
-        if not is_new:
-            entry.fire = without_event(entry.fire)
-            entry.notes += (Note.DUPLICATE_ORDER,)
-
-
 def put_changes(
     entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
 ) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
@@ -242,9 +214,10 @@ def put_changes(
     owners: list[Stored] = []
     for entry, key in applied:
         fire = entry.fire
+        at = fire.received_at if fire.server is None else fire.server.at
         profile_id = entry.profile_id = people[key].profile_id
         for change in fire.changes:
-            asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
+            asked.append(Asked.of(key.advertiser_id, profile_id, change, at))
             owners.append(entry)
     recording = [entry for entry, _ in applied if entry.fire.conversion is not None]
     written = {entry.profile_id for entry in recording}
@@ -262,9 +235,11 @@ def put_changes(
         yield [write(outcome)]
     if recording:
         yield from append([_event_of(entry) for entry in recording])
-    for entry, decision in zip(owners, outcome.decisions, strict=True):
+    for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
+        if decision.steps and entry.fire.server is not None:
+            entry.tell(one.key[1], decision.steps)
     return met | seen, outcome.rows
 
 
@@ -278,7 +253,7 @@ def _event_of(entry: Stored) -> OfProfile:
         kind="track",
         advertiser_id=fire.advertiser_id,
         received_at=fire.received_at,
-        occurred_at=fire.received_at,
+        occurred_at=fire.received_at if fire.server is None else fire.server.at,
         own=fire.browser,
         event=conversion.name,
         properties=conversion.properties,
@@ -384,7 +359,7 @@ def _fire_columns(entries: Sequence[Stored]) -> list[Any]:
         texts([fire.browser_name for fire in fires]),
         texts([fire.device for fire in fires]),
         # Enough to follow one browser in a live view, too little to trace it back.
-        texts([fire.browser.value[:4] if fire.browser else "" for fire in fires]),
+        texts([fire.browser.value[:4] if fire.browser and fire.server is None else "" for fire in fires]),
     ]
 
 

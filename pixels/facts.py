@@ -30,13 +30,25 @@ class Conversion(NamedTuple):
     context: str = "{}"
 
 
+class FromServer(NamedTuple):
+    """What a server says of its fire beside what it does (pixels.md 1.12).
+
+    `once` is a hash of the advertiser and the fire's id, 16 bytes, which is done once in 8 days; None where there is
+    none. `must_be_known`: it names a browser by the id that advertisers store, which proves nothing by itself.
+    """
+
+    at: Instant
+    once: bytes | None = None
+    must_be_known: bool = False
+
+
 class Fire(NamedTuple):
     """One fire, ready for the batch.
 
     Without a `reason` it is applied and has changes or a conversion; with one nothing of it is done. `id` is a
     UUID's 16 bytes. `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the
-    cookie's id; None where nothing may be stored about the browser, and then nothing is applied. `actions` is JSON
-    for the live view.
+    cookie's id, and of a server's fire the identifier that it named; None where nothing may be stored about the
+    browser, and then nothing is applied. `actions` is JSON for the live view.
     """
 
     id: bytes
@@ -55,6 +67,7 @@ class Fire(NamedTuple):
     browser_name: str = ""
     device: str = ""
     conversion: Conversion | None = None
+    server: FromServer | None = None
 
 
 Fact = Fire | Arrival

@@ -19,7 +19,7 @@ from pixels.cookie import Signer
 from pixels.endpoint import Cookies, Endpoint, Pending
 from pixels.messages import replies
 from pixels.messages.delivery import deliver
-from pixels.messages.endpoint import Asked, CallLimits, MessageEndpoint, Posted
+from pixels.messages.endpoint import Asked, CallLimits, MessageEndpoint, Posted, PostedFires
 from pixels.messages.errors import RequestError
 from pixels.messages.ownsegments import Reader
 from pixels.replay import Replay
@@ -88,7 +88,7 @@ class Intake:
             metrics.count_refused("not_ready")
         return received
 
-    def receive_messages(self, request: Request, body: bytes) -> Answer | Posted | Asked:
+    def receive_messages(self, request: Request, body: bytes) -> Answer | Posted | PostedFires | Asked:
         """Return the answer of a request of the HTTP API, or what `deliver` has to do before it. Raises nothing."""
         try:
             return self.messages.receive(request, body)
@@ -96,7 +96,7 @@ class Intake:
             log.exception("call_failed", path=request.path[:50])
             return replies.refusal(RequestError.BUSY)
 
-    async def deliver(self, received: Posted | Asked) -> Answer:
+    async def deliver(self, received: Posted | PostedFires | Asked) -> Answer:
         """Return the answer, after the commit where there is something to commit. The committer's `answer` gets
         futures to set."""
         return await deliver(received, self.messages, self.committer.submit, self.reader)

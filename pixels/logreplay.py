@@ -15,10 +15,11 @@ import psycopg
 from audience.pipeline import Pipeline
 from audience.talk import Talk
 from pixels.accesslog import LogFile, Reader, Skipped, UnreadableLog
-from pixels.batch import Ended, Repeats, Stored, entry_of, mark_repeats
+from pixels.batch import Ended, Repeats, entry_of, mark_repeats
 from pixels.commits import DatabaseAway
 from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
+from pixels.stored import Stored
 
 BATCH_FIRES = 1_000
 LINES_BETWEEN_LOOKS = 1_000

@@ -31,7 +31,7 @@ def order_key(pixel_id: int | None, order_id: str) -> bytes:
     return hashlib.sha256(f"{pixel_id}\0{order_id}".encode()).digest()[:16]
 
 
-def remember(orders: Sequence[tuple[bytes, Instant]]) -> Talk[list[bool]]:
+def remember_orders(orders: Sequence[tuple[bytes, Instant]]) -> Talk[list[bool]]:
     """Return for each order, a key and an instant, whether it is new; it is remembered from now on."""
     if not orders:
         return []

@@ -90,7 +90,7 @@ def read_line(path: str, query: str, picture: Picture, host_owner: KnownAdvertis
         _find_by_number(reading, host_owner)
     else:
         reading.values, reading.fault = parsing.read(query)
-        _find_by_key(reading, path[len("/p/") : path.rindex(".")], host_owner, at)
+        find_by_key(reading, path[len("/p/") : path.rindex(".")], host_owner, at)
     eid = reading.values.get("eid")
     if eid is not None and not is_event_id(eid):
         _ignore_parameter(reading)
@@ -135,7 +135,7 @@ def _find_by_number(reading: Reading, host_owner: KnownAdvertiser | None) -> Non
         _read_conversion(reading, pixel.event_name or conversions.DEFAULT_NAME)
 
 
-def _find_by_key(reading: Reading, key: str, host_owner: KnownAdvertiser | None, at: Instant) -> None:
+def find_by_key(reading: Reading, key: str, host_owner: KnownAdvertiser | None, at: Instant) -> None:
     """`/p/<key>`: the pixel's row says what is done."""
     reading.pixel_key = key
     pixel = _pixel(reading, key, at)

@@ -29,7 +29,7 @@ class Reason(TextChoices):
     MISSING_MEMBER = "missing_member", "A tag with segment codes needs member=… with your number."
     UNKNOWN_PIXEL = "unknown_pixel", "No pixel has this key or number. Get the tag again."
     PIXEL_PAUSED = "pixel_paused", "This pixel is paused or was deleted."
-    NO_COOKIE = "no_cookie", "The browser keeps no cookie, and the cookie check is on."
+    NO_COOKIE = "no_cookie", "The browser keeps no cookie of ours, or a server named one that is not known."
     BOT = "bot", "A crawler or a page that was only loaded ahead, not a visitor."
     RATE_LIMITED = "rate_limited", "Too many fires in a minute from one browser or network address."
     BAD_PARTNER = "bad_partner", "This partner is not in your list."

@@ -1,6 +1,6 @@
 """Facts as lines of a spool: what a worker writes to its own disk while the database is away.
 
-    9b1c3f02 17 ["0193…",817200000000000,12,34,"ab12…",[["add",56,1,"fact",2592000000000,null,"restart","replace"]],…]
+    9b1c3f02 17 ["0193…",817200000000000,12,34,["browser","ab12…"],[["add",56,1,"fact",2592000000000,null,…]],…]
 
 is the CRC-32 of all that follows its blank, in eight hex digits; the record's number in its file, from 1; the fire as
 JSON, or a message of the HTTP API (`pixels.messages.records`). A line feed ends each record, so that what follows a
@@ -14,7 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from audience.identity import Key
-from pixels.facts import Conversion, Fact, Fire
+from pixels.facts import Conversion, Fact, Fire, FromServer
 from pixels.messages import records as messages
 from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
@@ -71,8 +71,13 @@ def _whole(line: bytes) -> Fact | None:
 
 
 def _values(fire: Fire) -> Sequence[object]:
-    browser = fire.browser.value if fire.browser else None
-    return [fire.id.hex(), *fire[1:4], browser, *fire[5:]]
+    browser = fire.browser[1:] if fire.browser else None
+    server = None if fire.server is None else _values_of_server(fire.server)
+    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-1], server]
+
+
+def _values_of_server(server: FromServer) -> Sequence[object]:
+    return [server.at, server.once.hex() if server.once else None, server.must_be_known]
 
 
 def _fact_of(line: bytes) -> tuple[int, Fact]:
@@ -85,8 +90,8 @@ def _fact_of(line: bytes) -> tuple[int, Fact]:
 
 
 def _fire_of(values: Sequence[Any]) -> Fire:
-    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others, conversion = values
-    key = None if browser is None else Key(advertiser_id, "browser", browser)
+    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others, conversion, server = values
+    key = None if browser is None else Key(advertiser_id, *browser)
     fire = Fire(
         bytes.fromhex(fire_id),
         at,
@@ -98,7 +103,14 @@ def _fire_of(values: Sequence[Any]) -> Fire:
         tuple(_NOTES[note] for note in notes),
         *others,
     )
-    return fire if conversion is None else fire._replace(conversion=Conversion(*conversion))
+    return fire._replace(
+        conversion=None if conversion is None else Conversion(*conversion),
+        server=None if server is None else _server_of(*server),
+    )
+
+
+def _server_of(at: int, once: str | None, must_be_known: bool) -> FromServer:
+    return FromServer(at, None if once is None else bytes.fromhex(once), must_be_known)
 
 
 def _change_of(values: Sequence[object]) -> Change:

@@ -3,11 +3,12 @@
 No secret ever stands in a tag, and no name can break out of one.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from django.db.models import TextChoices
@@ -23,9 +24,17 @@ _LONGEST_NAME = 80
 _POLICY = "no-referrer-when-downgrade"  # so that the page's host and path arrive, which browsers else shorten
 
 
+_SERVER_HINTS = (
+    "For servers: put a server key (Settings › Write keys) into MUSTER_SERVER_KEY. It never belongs into a page.",
+    "Write your customer's id for C-1001, or name another kind of identifier: email, phone, device.",
+    "Give each fire an “id” of yours: one that is sent twice is done once.",
+)
+
+
 class Format(TextChoices):
     SCRIPT = "script", "JavaScript"
     IMAGE = "image", "Image"
+    SERVER = "server", "Server (curl)"
 
 
 class Address(TextChoices):
@@ -60,12 +69,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag as it is shown, copied and mailed: the HTML, and the bare address for tools that ask for a URL."""
+    """A tag as it is shown, copied and mailed: the HTML, and the bare address for tools that ask for a URL.
+
+    For a server it is a command of a shell.
+    """
 
     html: str
     url: str
     # What the marketer has to know about this very tag.
     hints: tuple[str, ...] = ()
+    is_for_server: bool = False
 
 
 def of_pixel(pixel: Pixel) -> Subject:
@@ -105,6 +118,8 @@ def addresses_of(subject: Subject) -> list[tuple[str, str]]:
 
 def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag:
     """Return the tag. `host` is the pixel host's address, such as https://px.example.com."""
+    if form is Format.SERVER:
+        return _server_call(subject, host, address)
     url = _pixel_url(subject, host, form) if address is Address.PIXEL and subject.key else ""
     url = url or _call_url(subject, host, form, by_code=address is Address.CODE)
     shown = escape(url, quote=True)
@@ -114,6 +129,36 @@ def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag
         html = f'<img src="{shown}" width="1" height="1" alt="" style="position:absolute" referrerpolicy="{_POLICY}">'
     is_own = address is Address.PIXEL and bool(subject.key)
     return Tag(_comment(subject) + html, url, _hints(subject, form, is_own=is_own))
+
+
+def _server_call(subject: Subject, host: str, address: Address) -> Tag:
+    """Return a command that fires from a server (pixels.md 1.12). The key is the shell's own, never in the text."""
+    is_own = address is Address.PIXEL and bool(subject.key)
+    fire: dict[str, Any] = {"pixel": subject.key}
+    if not is_own:
+        fire = {do: _server_items(subject, do, by_code=address is Address.CODE) for do in ("add", "remove")}
+    fire["identifier"] = {"kind": "customer_id", "value": "C-1001"}
+    if is_own and subject.recorder is not None:
+        fire |= {"order_id": "A-1001", "value": 59.9}
+    elif subject.takes_value:
+        fire["value"] = 65
+    body = json.dumps({"fires": [{name: said for name, said in fire.items() if said}]}, separators=(",", ":"))
+    url = f"{host}/v1/fires"
+    command = f"curl -u \"$MUSTER_SERVER_KEY:\" -H 'Content-Type: application/json' -d '{body}' {url}"
+    return Tag(command, url, _SERVER_HINTS, is_for_server=True)
+
+
+def _server_items(subject: Subject, do: str, *, by_code: bool) -> list[dict[str, Any]]:
+    items = []
+    for action in subject.actions:
+        if action.do == do:
+            item: dict[str, Any] = {"segment": action.code if by_code else action.number}
+            if action.value is not None:
+                item["value"] = action.value
+            if action.lifetime_minutes is not None:
+                item["keep"] = _lifetime(action.lifetime_minutes)
+            items.append(item)
+    return items
 
 
 def _pixel_url(subject: Subject, host: str, form: Format) -> str:

@@ -18,7 +18,7 @@ from pixels.endpoint import Pending
 from pixels.intake import Intake
 from pixels.messages import replies
 from pixels.messages.bodies import BODY_BYTES
-from pixels.messages.endpoint import Asked, Posted
+from pixels.messages.endpoint import Asked, Posted, PostedFires
 from pixels.messages.errors import RequestError
 from pixels.steps import Request
 
@@ -74,7 +74,7 @@ class Counter:
         self._background.call(self._submit, pending, waiter)
         return waiter.wait()
 
-    def deliver(self, received: Posted | Asked) -> Answer:
+    def deliver(self, received: Posted | PostedFires | Asked) -> Answer:
         """Wait for the answer of the HTTP API."""
         try:
             return self._background.run(self.intake.deliver(received), PATIENCE_SECONDS)

@@ -112,8 +112,12 @@ def as_json(result: Result) -> JsonResponse:
 
 
 def as_file(request: HttpRequest, subject: Subject, result: Result) -> HttpResponse:
-    """Return the tag as a download: .txt with the guide, or .html, a page that fires when it is opened."""
-    ending = "html" if request.GET.get("as") == "html" else "txt"
+    """Return the tag as a download: .txt with the guide, or .html, a page that fires when it is opened.
+
+    A command for a server stands in no page.
+    """
+    is_page = request.GET.get("as") == "html" and not result.tag.is_for_server
+    ending = "html" if is_page else "txt"
     text = render_to_string(f"pixels/mail/tag.{ending}", _texts(subject, result.tag))
     kind = "text/html" if ending == "html" else "text/plain"
     name = slugify(subject.name)[:50] or "muster"

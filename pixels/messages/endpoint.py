@@ -14,10 +14,11 @@ from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
 from pixels.answers import NOT_FOUND, Answer, Header
+from pixels.batch import Ended
 from pixels.catalogue import Catalogue, KnownAdvertiser
 from pixels.endpoint import Cookies, owner_of_host
 from pixels.limits import Rate, network_of
-from pixels.messages import bodies, cors, replies
+from pixels.messages import bodies, cors, replies, serverfires
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.browsers import Sending, known_browser, names_nobody, new_browser, told_id
 from pixels.messages.credentials import read_key
@@ -25,6 +26,7 @@ from pixels.messages.errors import Refused, RequestError
 from pixels.messages.ownsegments import OwnSegments, Shown, written
 from pixels.messages.reading import Read, read_request
 from pixels.messages.sender import KnownWriteKey, Sender
+from pixels.messages.serverfires import Named
 from pixels.messages.surroundings import seen_of
 from pixels.reasons import Outcome
 from pixels.steps import Request
@@ -78,6 +80,13 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class PostedFires:
+    """Fires of a server that wait for their commit."""
+
+    sent: Sequence[Named]
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
     """A request whose key is known. `is_listed`: it comes from a page of the advertiser's own list."""
 
@@ -103,10 +112,10 @@ class MessageEndpoint:
         self._server_keys = Rate(limits.per_server_key)
         self._readers = Rate(READS_PER_BROWSER)
 
-    def receive(self, request: Request, body: bytes) -> Answer | Posted | Asked:
+    def receive(self, request: Request, body: bytes) -> Answer | Posted | PostedFires | Asked:
         """Return the answer, or what has to be committed or read before it."""
         path, call = request.path, request.path.removeprefix(PREFIX)
-        is_post, is_own = call in CALLS, path == OWN_SEGMENTS
+        is_post, is_own = call in CALLS or path == serverfires.PATH, path == OWN_SEGMENTS
         if not is_post and not is_own and not _is_settings(path):
             return NOT_FOUND
         if not self._catalogue.is_loaded:
@@ -117,6 +126,8 @@ class MessageEndpoint:
             allowed = "POST, OPTIONS" if is_post else "GET, OPTIONS"
             return replies.refusal(RequestError.METHOD_NOT_ALLOWED, [("allow", allowed)])
         try:
+            if path == serverfires.PATH:
+                return self._receive_fires(request, body)
             if is_post:
                 return self._post(request, CALLS[call], body)
             return self._ask(request) if is_own else self._settings(request)
@@ -130,13 +141,23 @@ class MessageEndpoint:
             more |= self._shown(posted, kept, segments)
         return replies.reply(posted.reads, kept, more, posted.headers)
 
-    def busy(self, posted: Posted) -> Answer:
-        """Return the answer of messages of which one at least is not kept."""
-        return replies.refusal(RequestError.BUSY, posted.headers)
+    def reply_to_fires(self, posted: PostedFires, ended: Sequence[Ended]) -> Answer:
+        """Return the answer of a server's fires that are kept."""
+        return serverfires.reply(posted.sent, ended, self._catalogue.picture)
 
     def own_segments(self, asked: Asked, segments: Sequence[Shown]) -> Answer:
         """Return the answer for a page that asked for its browser's segments."""
         return _segments_answer(asked.at, segments, asked.headers)
+
+    def _receive_fires(self, request: Request, body: bytes) -> PostedFires:
+        content = bodies.read(body)
+        call = self._call(request, read_key(request.headers.get("authorization"), content.get("writeKey")))
+        if not call.key.is_server:
+            raise Refused(RequestError.SERVER_KEY_NEEDED)
+        if not self._is_within_rate(call):
+            raise Refused(RequestError.RATE_LIMITED)
+        by = serverfires.Sending(call.key, call.owner, self._catalogue.picture, self._cookies.signer, call.at)
+        return PostedFires(serverfires.read(content, by))
 
     def _post(self, request: Request, kind: Kind | None, body: bytes) -> Answer | Posted:
         origin = request.headers.get("origin")

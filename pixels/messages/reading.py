@@ -76,7 +76,7 @@ def _read(raw: Any, kind: Kind | None, sender: Sender, envelope: Envelope) -> Re
     try:
         if not isinstance(raw, dict):
             raise Bad(MessageError.BAD_TYPE)
-        name = _name(raw.get("messageId"))
+        name = name_of(raw.get("messageId"))
         return Read(name, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
     except Bad as bad:
         return Read(name, error=bad.error)
@@ -150,7 +150,8 @@ def _context(raw: Object) -> Object:
     return context if isinstance(context, dict) else {}
 
 
-def _name(value: object) -> str:
+def name_of(value: object) -> str:
+    """Return the id that a client gave, empty where it gave none. Raises `Bad`."""
     if value is None or value == "":
         return ""
     if not isinstance(value, str) or len(value) > LONGEST_MESSAGE_ID:

@@ -123,7 +123,7 @@ def test_a_pixel_that_records_an_event_has_tags_that_name_the_order(caller: Call
         "number": f"px?id={made['id']}&seg={cart.pk}:65&t=2&{order}",
         "code": f"px?id={made['id']}&seg_code=cart:65&member={member}&t=2&{order}",
     }
-    assert all(any("[ORDER_ID]" in hint for hint in tag["hints"]) for tag in tags)
+    assert all(any("[ORDER_ID]" in hint for hint in tag["hints"]) for tag in tags if tag["format"] != "server")
 
 
 def test_a_hundred_actions_and_not_one_more(caller: Caller) -> None:
@@ -175,9 +175,14 @@ def test_the_tags_of_a_pixel(caller: Caller, cart: Segment, settings: Any) -> No
     pixel = make_pixel(caller.row.advertiser, cart)
     tags = caller.get(f"/pixels/{pixel.pk}/tags").json()["tags"]
     assert {(tag["format"], tag["address"]) for tag in tags} == {
-        (form, address) for form in ("script", "image") for address in ("pixel", "number", "code")
+        (form, address) for form in ("script", "image", "server") for address in ("pixel", "number", "code")
     }
     by_address = {(tag["format"], tag["address"]): tag for tag in tags}
     assert by_address["image", "pixel"]["url"] == f"https://px.example.com/p/{pixel.public_key}.gif"
     assert by_address["image", "pixel"]["url"] in by_address["image", "pixel"]["html"]
     assert f"add={cart.pk}" in by_address["image", "number"]["url"]
+    assert by_address["server", "pixel"]["html"] == (
+        "curl -u \"$MUSTER_SERVER_KEY:\" -H 'Content-Type: application/json' -d "
+        f'\'{{"fires":[{{"pixel":"{pixel.public_key}","identifier":{{"kind":"customer_id","value":"C-1001"}}}}]}}\' '
+        "https://px.example.com/v1/fires"
+    )

@@ -14,7 +14,7 @@ from audience.identity import Key
 from audience.ids import uuid7
 from audience.instants import instant
 from pixels import records, spool
-from pixels.facts import Conversion, Fire
+from pixels.facts import Conversion, Fire, FromServer
 from pixels.reasons import Note, Reason
 from pixels.spool import Spool, SpoolFull
 from segments.membership import Change
@@ -48,7 +48,7 @@ texts = st.text(st.characters(), max_size=40)
         received_at=st.integers(-(2**62), 2**62),
         advertiser_id=st.just(5),
         pixel_id=st.none() | st.integers(1, 2**62),
-        browser=st.none() | st.builds(Key, st.just(5), st.just("browser"), texts),
+        browser=st.none() | st.builds(Key, st.just(5), st.sampled_from(["browser", "email"]), texts),
         changes=st.lists(
             st.builds(
                 Change,
@@ -70,6 +70,8 @@ texts = st.text(st.characters(), max_size=40)
         page_path=texts,
         browser_name=texts,
         device=texts,
+        server=st.none()
+        | st.builds(FromServer, st.integers(-(2**62), 2**62), st.none() | st.binary(min_size=16, max_size=16)),
         conversion=st.none() | st.builds(Conversion, texts, texts, texts, texts),
     )
 )
