@@ -34,6 +34,7 @@ from pixels.committer import Answers  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
+from pixels.optout.endpoint import PREFIX as OPT_OUT  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
 COUNT_SECONDS = 1.0
@@ -79,7 +80,7 @@ class Door:
             headers = scope.headers
             address, request_id = _origin(scope.client, headers)
             request = Request(scope.method, path, scope.query_string, headers, address, request_id)
-            is_call = path.startswith(PREFIX)
+            is_call = path.startswith((PREFIX, OPT_OUT))
             answer = await (self._answer_call(request, protocol) if is_call else self._answer(request))
             self._statuses[answer.status] += 1
         said = [*answer.headers, CLOSING] if self._drain.is_on else answer.headers

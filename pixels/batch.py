@@ -15,7 +15,7 @@ from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.messages import Message
 from audience.talk import Talk, reads, writes
-from pixels.facts import Fact, Fire
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
 from pixels.once import drop_of_servers, drop_repeated_orders
@@ -23,6 +23,7 @@ from pixels.reasons import SUPPRESSING, Outcome
 from pixels.stored import Stored
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
+from segments.withdrawal import withdraw
 
 EVENT_ID_MEMORY = 24 * HOUR
 
@@ -68,7 +69,8 @@ class DoorMemory:
         self.people.forget(browsers)
 
 
-Ended = Stored | Kept
+# A no without a fire ends as itself: there is nothing more to say of it.
+Ended = Stored | Kept | Withdrawal
 
 
 class Done(NamedTuple):
@@ -82,14 +84,17 @@ class Done(NamedTuple):
 def store(
     facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
 ) -> Talk[Done]:
-    """Store a batch, all of it fires or all of it messages, in one transaction.
+    """Store a batch, all of it facts of one type, in one transaction.
 
-    Not both: each has an order of its own in which it takes its locks. Raises `ProfileGone` or `RowsChanged` where
-    `memory` knew what is no longer so; then nothing of the batch may be committed.
+    Not of several: each type has an order of its own in which it takes its locks. Raises `ProfileGone` or
+    `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
     arrivals = [fact for fact in facts if isinstance(fact, Arrival)]
     if arrivals:
         return Done([*(yield from keep(arrivals))])
+    withdrawals = [fact for fact in facts if isinstance(fact, Withdrawal)]
+    if withdrawals:
+        return (yield from store_withdrawals(withdrawals, day_of, memory, repeats))
     return (yield from store_fires([fact for fact in facts if isinstance(fact, Fire)], day_of, memory, repeats))
 
 
@@ -106,6 +111,18 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     met, rows = yield from put_changes(entries, day_of, memory)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done([*entries], met, rows)
+
+
+def store_withdrawals(
+    withdrawals: Sequence[Withdrawal], day_of: DayOf, memory: DoorMemory, repeats: Repeats
+) -> Talk[Done]:
+    """Count the fires that came with a no, and end what is held of their browsers."""
+    fires = [one.fire for one in withdrawals if one.fire is not None]
+    done = yield from store_fires(fires, day_of, memory, repeats)
+    for one in withdrawals:
+        yield from withdraw(one.keys, one.received_at, day_of)
+    stored = iter(done.stored)
+    return Done([one if one.fire is None else next(stored) for one in withdrawals])
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -331,6 +348,8 @@ def pending(fact: Fact) -> Ended:
     if isinstance(fact, Arrival):
         kept = kept_of(fact)
         return kept if kept.error is not None else Kept(fact, Outcome.PENDING)
+    if isinstance(fact, Withdrawal):
+        return fact if fact.fire is None else pending(fact.fire)
     return Stored(fact, Outcome.PENDING, None, fact.notes)
 
 

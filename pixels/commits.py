@@ -1,7 +1,7 @@
 """Facts into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -12,7 +12,7 @@ from audience.identity import ProfileGone
 from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
 from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store
-from pixels.facts import Fact, Fire
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.arrivals import Arrival
 from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
@@ -70,14 +70,15 @@ class Commits:
 
     async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
         """Store facts; return how each ended. Raises `DatabaseAway`."""
-        fires = [fact for fact in facts if isinstance(fact, Fire)]
+        types = {type(fact) for fact in facts}
         try:
-            if not fires or len(fires) == len(facts):
+            if len(types) <= 1:
                 return await self._commit_or_split(facts, repeats)
-            of_fires = iter(await self._commit_or_split(fires, repeats))
-            messages = [fact for fact in facts if not isinstance(fact, Fire)]
-            of_messages = iter(await self._commit_or_split(messages, repeats))
-            return [next(of_fires if isinstance(fact, Fire) else of_messages) for fact in facts]
+            ended: dict[type[Fact], Iterator[Ended]] = {}
+            for kind in sorted(types, key=_TYPES.index):
+                some = [fact for fact in facts if isinstance(fact, kind)]
+                ended[kind] = iter(await self._commit_or_split(some, repeats))
+            return [next(ended[type(fact)]) for fact in facts]
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()
@@ -143,6 +144,8 @@ class Commits:
 
     async def _reject(self, fact: Fact) -> Ended:
         """Count a fact that the database refuses; nothing else of it is kept."""
+        if isinstance(fact, Withdrawal):
+            return fact if fact.fire is None else await self._reject_fire(fact.fire)
         return await (self._reject_fire(fact) if isinstance(fact, Fire) else self._reject_message(fact))
 
     async def _reject_message(self, arrival: Arrival) -> Ended:
@@ -178,4 +181,6 @@ class Commits:
             return await self._pipeline.transact(talk)
 
 
+# In this order: what a browser fired before its no is done before it.
+_TYPES: tuple[type[Fact], ...] = (Fire, Arrival, Withdrawal)
 _AFTER: tuple[CrashPoint, CrashPoint] = ("batch.after_commit", "replay.after_commit")

@@ -24,6 +24,7 @@ from pixels.facts import Fact
 from pixels.messages.arrivals import Kept
 from pixels.recovery import Recovery
 from pixels.spool import Spool, SpoolFull
+from pixels.stored import Stored
 from segments.changes import DayOf
 
 log = structlog.get_logger(__name__)
@@ -236,7 +237,7 @@ class Committer:
 
 def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
     messages = [one for one in stored if isinstance(one, Kept)]
-    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if not isinstance(one, Kept)])
+    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if isinstance(one, Stored)])
     metrics.count_batch(fires, facts=len(stored), commit_seconds=commit_seconds)
     if messages:
-        metrics.count_messages(Counter([(str(one.outcome), str(one.error or "")) for one in messages]))
+        metrics.count_messages(Counter([(str(one.outcome), str(one.reason or "")) for one in messages]))

@@ -1,22 +1,23 @@
 """The hot door without its transport: a request in, an answer or a fire out. Nothing here waits or does I/O."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from audience.context.place import NO_PLACES, Places
+from audience.identity import Key
 from audience.instants import Instant, instant, moment, now, unix_days
 from pixels import agents, answers, conversions, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
-from pixels.cookie import Signer, Style
-from pixels.facts import Fire
+from pixels.cookies import Cookies
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.surroundings import seen_of
+from pixels.optout.noes import said_before
 from pixels.parsing import LONGEST_OTHER
 from pixels.reading import Reading, read_line
-from pixels.reasons import Note, Reason
+from pixels.reasons import SUPPRESSING, Note, Reason
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
-from pixels.steps import Browser, Draft, Limits, Request, Steps
+from pixels.steps import Draft, Limits, Request, Steps
 
 # What is wrong is the text itself: nothing of it is kept.
 _TEXT_IS_WRONG = frozenset({Reason.TOO_LONG, Reason.BAD_ENCODING, Reason.PERSONAL_DATA})
@@ -25,43 +26,19 @@ LONGEST_REMEMBERED_LINE = 512
 
 
 class Pending(NamedTuple):
-    """A fire that waits for its commit. Then `answer` is sent; `answers.busy_answer` where it cannot be stored."""
+    """A fire that waits for its commit. Then `answer` is sent; `answers.busy_answer` where it cannot be stored.
+
+    `withdrawn` are the identifiers of a browser that has opted out: what they led to ends with this fire.
+    """
 
     fire: Fire
     answer: Answer
+    withdrawn: tuple[Key, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Cookies:
-    """How this installation writes its cookie."""
-
-    signer: Signer
-    is_partitioned: bool = True
-    is_plain_http: bool = False
-
-    def style(self, *, is_first_party: bool) -> Style:
-        if self.is_plain_http:
-            return cookie.PLAIN_HTTP
-        if is_first_party:
-            return cookie.FIRST_PARTY
-        return cookie.PARTITIONED if self.is_partitioned else cookie.UNPARTITIONED
-
-    def read(self, request: Request, *, is_first_party: bool, today: int) -> Browser:
-        """Return the browser's id, a new one where it sent none that is good (`today` in days since 1970-01-01)."""
-        style = self.style(is_first_party=is_first_party)
-        sent = _cookie_values(request, style.name)
-        for value in sent:
-            known = self.signer.verify(value)
-            if known is None or known.is_over(today):
-                continue
-            if known.key_id == self.signer.key_id:
-                return Browser(known.random, is_known=True)
-            renewed = self.signer.renew(known)
-            header = style.header(self.signer.sign(renewed), renewed.minted_day, today)
-            return Browser(known.random, is_known=True, set_cookie=header)
-        new = self.signer.mint(today)
-        header = style.header(self.signer.sign(new), today, today)
-        return Browser(new.random, set_cookie=header, is_reminted=bool(sent))
+    @property
+    def fact(self) -> Fact:
+        """What is to be committed."""
+        return Withdrawal(self.fire.received_at, self.withdrawn, self.fire) if self.withdrawn else self.fire
 
 
 class Endpoint:
@@ -105,11 +82,15 @@ class Endpoint:
         verdict = self._steps.first_drop(draft)
         if isinstance(verdict, Answer):
             return verdict
-        # A rejected fire gets a cookie like an applied one; a suppressed one (1.4) will get none.
+        # A rejected fire gets a cookie like an applied one; whoever has said no gets none, however the fire ends.
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        return Pending(_fire(fire_id, draft, verdict, self._places), answer)
+        fire, no = _fire(fire_id, draft, verdict, self._places), draft.no
+        if no is None:
+            return Pending(fire, answer)
+        answer.headers.extend(("set-cookie", line) for line in no.set_cookies)
+        return Pending(fire, answer, no.keys)
 
     def _draft(self, request: Request, received_at: Instant, *, is_logged: bool) -> Draft:
         """Read a request and find out whose fire it is."""
@@ -119,12 +100,13 @@ class Endpoint:
         at = received_at if told is None else told
         host_owner = owner_of_host(request, picture) if picture.first_party_hosts else None
         reading = self._read(request, picture, host_owner, at)
-        browser = None
-        if reading.owner is not None:
+        browser, line = None, request.cookies()
+        no = said_before(self._cookies, line, picture, host_owner) if "mopt" in line else None
+        if reading.owner is not None and no is None:
             today = unix_days(received_at)
-            browser = self._cookies.read(request, is_first_party=host_owner is not None, today=today)
+            browser = self._cookies.read(line, is_first_party=host_owner is not None, today=today)
         agent = agents.describe(headers.get("user-agent"))
-        return Draft(request, at, reading, agent, browser, is_replayed=is_logged or told is not None)
+        return Draft(request, at, reading, agent, browser, no, is_replayed=is_logged or told is not None)
 
     def _told_time(self, request: Request, header: str, at: Instant) -> Instant | None:
         """Return the time that a fire of the past brings along, where it is signed by our own key."""
@@ -155,6 +137,8 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
     page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
+    if reason is not None and reason in SUPPRESSING:
+        return _suppressed(fire_id, draft, reason, page.host)
     decided = reading.decided(reason, page.host)
     conversion = reading.conversion if reason is None else None
     if reason is None and not decided.changes and conversion is None:
@@ -187,6 +171,13 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -
     )
 
 
+def _suppressed(fire_id: bytes, draft: Draft, reason: Reason, host: str) -> Fire:
+    """Return what is kept of a visitor who has said no: that there was one, and on which host."""
+    owner, pixel = draft.reading.owner, draft.reading.pixel
+    owner_id, pixel_id = owner.id if owner else None, pixel.id if pixel else None
+    return Fire(fire_id, draft.at, owner_id, pixel_id, None, reason=reason, page_host=host)
+
+
 def _other(request: Request) -> Answer:
     """Answer what is no fire."""
     if request.path in sdk.PATHS:
@@ -203,11 +194,3 @@ def owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
     """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
     host = request.headers.get("host") or ""
     return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))
-
-
-def _cookie_values(request: Request, name: str) -> list[str]:
-    """Return the values sent under one name. HTTP/1.1 has one Cookie line; others may have several."""
-    first = request.headers.get("cookie")
-    if first is None:
-        return []
-    return cookie.values_of(first, name) or cookie.values_of("; ".join(request.headers.get_all("cookie")), name)

@@ -70,4 +70,15 @@ class Fire(NamedTuple):
     server: FromServer | None = None
 
 
-Fact = Fire | Arrival
+class Withdrawal(NamedTuple):
+    """A browser says no: these identifiers are given up, and what they led to ends (`segments.withdrawal`).
+
+    `fire` is the suppressed fire that brought them. Done twice it changes nothing.
+    """
+
+    received_at: Instant
+    keys: tuple[Key, ...]
+    fire: Fire | None = None
+
+
+Fact = Fire | Arrival | Withdrawal

@@ -3,18 +3,18 @@
     9b1c3f02 17 ["0193…",817200000000000,12,34,["browser","ab12…"],[["add",56,1,"fact",2592000000000,null,…]],…]
 
 is the CRC-32 of all that follows its blank, in eight hex digits; the record's number in its file, from 1; the fire as
-JSON, or a message of the HTTP API (`pixels.messages.records`). A line feed ends each record, so that what follows a
-damaged one can be read. The numbers tell how many records are lost where their line feeds are.
+JSON, or a message of the HTTP API (`pixels.messages.records`), or a browser's no. A line feed ends each record, so
+that what follows a damaged one can be read. The numbers tell how many records are lost where their line feeds are.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from audience.identity import Key
-from pixels.facts import Conversion, Fact, Fire, FromServer
+from pixels.facts import Conversion, Fact, Fire, FromServer, Withdrawal
 from pixels.messages import records as messages
 from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
@@ -37,7 +37,7 @@ class Records:
 
 def line_of(number: int, fact: Fact) -> bytes:
     """Return the record of a fact, the `number`-th of its file, with its line feed."""
-    values = messages.values_of(fact) if isinstance(fact, Arrival) else _values(fact)
+    values = _WRITERS[type(fact)](fact)
     body = f"{number} {json.dumps(values, separators=(',', ':'))}".encode()
     return b"%08x %b\n" % (crc32(body), body)
 
@@ -86,7 +86,20 @@ def _fact_of(line: bytes) -> tuple[int, Fact]:
         raise ValueError("The record is damaged.")
     number, _, text = body.partition(b" ")
     values = json.loads(text)
-    return int(number), messages.arrival_of(values) if isinstance(values, dict) else _fire_of(values)
+    if not isinstance(values, dict):
+        return int(number), _fire_of(values)
+    return int(number), _withdrawal_of(values) if "keys" in values else messages.arrival_of(values)
+
+
+def _values_of_withdrawal(withdrawal: Withdrawal) -> dict[str, Any]:
+    at, keys, fire = withdrawal
+    return {"received_at": at, "keys": keys, "fire": None if fire is None else _values(fire)}
+
+
+def _withdrawal_of(values: dict[str, Any]) -> Withdrawal:
+    fire = values["fire"]
+    keys = tuple(Key(*key) for key in values["keys"])
+    return Withdrawal(values["received_at"], keys, None if fire is None else _fire_of(fire))
 
 
 def _fire_of(values: Sequence[Any]) -> Fire:
@@ -116,3 +129,10 @@ def _server_of(at: int, once: str | None, must_be_known: bool) -> FromServer:
 def _change_of(values: Sequence[object]) -> Change:
     change = Change(*values)  # type: ignore[arg-type]
     return change._replace(cause=_CAUSES[change.cause])
+
+
+_WRITERS: dict[type[Fact], Callable[[Any], Any]] = {
+    Fire: _values,
+    Arrival: messages.values_of,
+    Withdrawal: _values_of_withdrawal,
+}

@@ -10,5 +10,6 @@ urlpatterns = [
     path("seg", views.fire, name="seg"),
     path("px", views.fire, name="px"),
     re_path(r"^p/(?P<key>[^/]+)\.(?P<form>gif|js)$", views.fire, name="pixel"),
+    re_path(r"^(?P<call>optout|optout\.gif|optin)$", views.call, name="opt-out"),
     re_path(r"^v1/(?P<call>.+)$", views.call, name="message"),
 ]

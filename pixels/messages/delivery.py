@@ -11,27 +11,33 @@ from typing import Any
 from audience.instants import moment
 from pixels.answers import Answer
 from pixels.batch import Ended
-from pixels.facts import Fact
+from pixels.facts import Fact, Withdrawal
 from pixels.messages import replies
 from pixels.messages.arrivals import Kept
 from pixels.messages.endpoint import Asked, MessageEndpoint, Posted, PostedFires
 from pixels.messages.errors import RequestError
 from pixels.messages.ownsegments import Reader
+from pixels.optout.endpoint import BUSY, OptingOut
 from pixels.reasons import Outcome
 
+# What has to be committed or read before its answer.
+Received = Posted | PostedFires | Asked | OptingOut
 Submit = Callable[[Fact, Any], bool]
 
 
-async def deliver(
-    received: Posted | PostedFires | Asked, endpoint: MessageEndpoint, submit: Submit, reader: Reader
-) -> Answer:
-    """Return the answer of what `endpoint` has received. `submit` hears of futures, one for each fact."""
+async def deliver(received: Received, endpoint: MessageEndpoint, submit: Submit, reader: Reader) -> Answer:
+    """Return the answer of what has been received. `submit` hears of futures, one for each fact."""
+    if isinstance(received, OptingOut):
+        return BUSY if await commit([received.withdrawal], submit) is None else received.answer
     if isinstance(received, Asked):
         return endpoint.own_segments(received, await reader.read(received.own, moment(received.at)))
     if isinstance(received, PostedFires):
         ended = await commit([one.fact for one in received.sent], submit)
-        return replies.refusal(RequestError.BUSY) if ended is None else endpoint.reply_to_fires(received, ended)
-    ended = await commit(received.arrivals, submit)
+        if ended is None:
+            return replies.refusal(RequestError.BUSY)
+        return endpoint.reply_to_fires(received, [one for one in ended if not isinstance(one, Withdrawal)])
+    no = [received.withdrawal] if received.withdrawal is not None else []
+    ended = await commit([*received.arrivals, *no], submit)
     if ended is None:
         return replies.refusal(RequestError.BUSY, received.headers)
     kept = [one for one in ended if isinstance(one, Kept)]

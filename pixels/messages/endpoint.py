@@ -14,22 +14,26 @@ from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
 from pixels.answers import NOT_FOUND, Answer, Header
-from pixels.batch import Ended
 from pixels.catalogue import Catalogue, KnownAdvertiser
-from pixels.endpoint import Cookies, owner_of_host
+from pixels.cookies import Cookies
+from pixels.endpoint import owner_of_host
+from pixels.facts import Withdrawal
 from pixels.limits import Rate, network_of
 from pixels.messages import bodies, cors, replies, serverfires
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.browsers import Sending, known_browser, names_nobody, new_browser, told_id
 from pixels.messages.credentials import read_key
 from pixels.messages.errors import Refused, RequestError
+from pixels.messages.optedout import suppress
 from pixels.messages.ownsegments import OwnSegments, Shown, written
-from pixels.messages.reading import Read, read_request
+from pixels.messages.reading import Read, messages_of, read_request
 from pixels.messages.sender import KnownWriteKey, Sender
 from pixels.messages.serverfires import Named
 from pixels.messages.surroundings import seen_of
+from pixels.optout.noes import said_before
 from pixels.reasons import Outcome
-from pixels.steps import Request
+from pixels.steps import No, Request
+from pixels.stored import Stored
 
 PREFIX = "/v1/"
 CALLS: dict[str, Kind | None] = {
@@ -68,6 +72,8 @@ class Posted:
     shows_segments: bool
     # Whose segments the answer shows, where it may show any.
     own: OwnSegments | None
+    # What a browser that has opted out still held.
+    withdrawal: Withdrawal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,7 @@ class MessageEndpoint:
             more |= self._shown(posted, kept, segments)
         return replies.reply(posted.reads, kept, more, posted.headers)
 
-    def reply_to_fires(self, posted: PostedFires, ended: Sequence[Ended]) -> Answer:
+    def reply_to_fires(self, posted: PostedFires, ended: Sequence[Stored | Kept]) -> Answer:
         """Return the answer of a server's fires that are kept."""
         return serverfires.reply(posted.sent, ended, self._catalogue.picture)
 
@@ -171,6 +177,8 @@ class MessageEndpoint:
                 return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
             if not self._is_within_rate(call):
                 raise Refused(RequestError.RATE_LIMITED)
+            if (no := self._no(call, content)) is not None:
+                return self._suppressed(call, len(messages_of(content, kind)), no, headers)
             sending = self._sending(call, content)
             reads = read_request(content, kind, self._sender(call, sending), size=len(unpacked))
         except Refused as refused:
@@ -192,9 +200,25 @@ class MessageEndpoint:
         own = OwnSegments(sending.key) if may_read else None
         return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
+    def _no(self, call: _Call, content: bodies.Object) -> No | None:
+        """Return what the browser that sends has said by its cookie. A server has none that it could mean.
+
+        1.4 belongs here: consent, from context, query and headers.
+        """
+        if call.key.is_server:
+            return None
+        request, picture = call.request, self._catalogue.picture
+        return said_before(self._cookies, request.cookies(), picture, self._host_owner(request), told_id(content))
+
+    def _suppressed(self, call: _Call, number: int, no: No, headers: list[Header]) -> Posted:
+        reads, arrivals = suppress(number, call.key, call.at)
+        headers = [*headers, *(("set-cookie", line) for line in no.set_cookies)]
+        withdrawal = Withdrawal(call.at, no.keys) if no.keys else None
+        shows_segments = "segments=1" in call.request.query.split("&")
+        return Posted(reads, arrivals, headers, None, shows_segments, None, withdrawal)
+
     def _sending(self, call: _Call, content: bodies.Object) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
-        # 1.4 belongs here: the opt-out cookie and consent, from context, query and headers.
         found = self._browser(call, told_id(content))
         is_page = not call.key.is_server and call.request.headers.get("origin") is not None
         if found is None and is_page and names_nobody(content):
@@ -240,7 +264,7 @@ class MessageEndpoint:
             raise Refused(RequestError.ORIGIN_NOT_ALLOWED)
         headers = cors.listed(origin)
         found = self._browser(call, None)
-        if found is None:
+        if found is None or self._cookies.opt_outs_in(request.cookies()):
             return _segments_answer(call.at, [], headers)
         if not self._readers.allows(found.random):
             return replies.refusal(RequestError.RATE_LIMITED, headers)

@@ -54,8 +54,13 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
     `size` is the body's in bytes, unpacked. Raises `Refused`.
     """
     envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= EVENT_BYTES)
+    return [_read(one, kind, sender, envelope) for one in messages_of(body, kind)]
+
+
+def messages_of(body: Object, kind: Kind | None) -> list[Any]:
+    """Return what a body holds: itself where it is one message, or without a kind its batch. Raises `Refused`."""
     if kind is not None:
-        return [_read(body, kind, sender, envelope)]
+        return [body]
     batch = body.get("batch")
     if not isinstance(batch, list):
         raise Refused(RequestError.INVALID_JSON)
@@ -63,7 +68,7 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
         raise Refused(RequestError.EMPTY_BATCH)
     if len(batch) > EVENTS:
         raise Refused(RequestError.PAYLOAD_TOO_LARGE)
-    return [_read(one, None, sender, envelope) for one in batch]
+    return batch
 
 
 def fact_id(advertiser_id: int, name: str) -> bytes:

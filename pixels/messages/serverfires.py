@@ -20,7 +20,6 @@ from audience.instants import Instant, unix_days, unix_milliseconds
 from pixels import conversions, cookie, fireids, steps
 from pixels.actions import decide, refuse_all
 from pixels.answers import Answer
-from pixels.batch import Ended
 from pixels.catalogue import KnownAdvertiser, Picture
 from pixels.cookie import Signer
 from pixels.facts import Fact, Fire, FromServer
@@ -76,7 +75,7 @@ def read(content: Object, by: Sending) -> list[Named]:
     return [_read(raw, by) for raw in fires]
 
 
-def reply(sent: Sequence[Named], ended: Sequence[Ended], picture: Picture) -> Answer:
+def reply(sent: Sequence[Named], ended: Sequence[Stored | Kept], picture: Picture) -> Answer:
     """Return the answer of fires that are kept; where all are refused it is 400 with the first one's code."""
     results = [_result(one.name, end, picture) for one, end in zip(sent, ended, strict=True)]
     rejected = [
@@ -99,7 +98,7 @@ def reply(sent: Sequence[Named], ended: Sequence[Ended], picture: Picture) -> An
     return replies.json_answer(400, {name: rejected[0][name] for name in ("code", "message")} | body)
 
 
-def _result(name: str, end: Ended, picture: Picture) -> dict[str, Any]:
+def _result(name: str, end: Stored | Kept, picture: Picture) -> dict[str, Any]:
     """Return how one fire ended; of one that waits in the spool nothing is known yet."""
     result: dict[str, Any] = {"id": name or None, "outcome": str(end.outcome)}
     if end.outcome is Outcome.PENDING or not isinstance(end, Stored):
@@ -110,7 +109,7 @@ def _result(name: str, end: Ended, picture: Picture) -> dict[str, Any]:
     return result
 
 
-def _error_of(end: Ended) -> Reason | MessageError | None:
+def _error_of(end: Stored | Kept) -> Reason | MessageError | None:
     if isinstance(end, Kept):
         return end.error
     return end.reason if end.outcome is Outcome.REJECTED else None

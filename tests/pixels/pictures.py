@@ -9,7 +9,8 @@ from audience.instants import HOUR
 from audience.writekeys import digest_of
 from pixels.catalogue import Hosts, KnownAdvertiser, KnownPixel, KnownSegment, Picture
 from pixels.cookie import Signer
-from pixels.endpoint import Cookies, Endpoint
+from pixels.cookies import Cookies
+from pixels.endpoint import Endpoint
 from pixels.messages.endpoint import CallLimits, MessageEndpoint
 from pixels.messages.sender import KnownWriteKey
 from pixels.parsing import Item
