@@ -55,7 +55,7 @@ class Report:
         yield f"{self.applied:>12,} applied"
         yield f"{self.duplicates:>12,} duplicates"
         yield f"{self.rejected.total():>12,} rejected" + (f": {rejected}" if rejected else "")
-        yield f"{self.suppressed:>12,} suppressed: the line does not say what the visitor wanted"
+        yield f"{self.suppressed:>12,} suppressed: the visitor has opted out, or the line does not say"
         for why in Skipped:
             yield f"{self.skipped[why]:>12,} {why}"
 

@@ -133,7 +133,8 @@ def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag
 
 def _server_call(subject: Subject, host: str, address: Address) -> Tag:
     """Return a command that fires from a server (pixels.md 1.12). The key is the shell's own, never in the text."""
-    is_own = address is Address.PIXEL and bool(subject.key)
+    # Only through its pixel does a fire record an event.
+    is_own = bool(subject.key) and (address is Address.PIXEL or subject.recorder is not None)
     fire: dict[str, Any] = {"pixel": subject.key}
     if not is_own:
         fire = {do: _server_items(subject, do, by_code=address is Address.CODE) for do in ("add", "remove")}

@@ -114,6 +114,16 @@ def test_a_line_without_its_consent_fields_leaves_nothing_but_a_count(missing):
     assert stranger == Fire(stranger.id, stranger.received_at, None, None, None, reason=Reason.UNKNOWN_PIXEL)
 
 
+def test_a_visitor_who_has_opted_out_is_suppressed_by_a_log_too():
+    found = fire(cookie=new_cookie()[0], opt_out="1")
+    assert (found.reason, found.browser, found.page_host, found.page_path) == (
+        Reason.OPTED_OUT,
+        None,
+        "shop.example",
+        "",
+    )
+
+
 def test_consent_reaches_the_door_as_the_visitor_said_it():
     logged = accesslog.read(line(gpc="1", opt_out="1", cookie="__Host-muid=x"))
     assert logged.request.headers.get("sec-gpc") == "1"

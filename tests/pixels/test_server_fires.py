@@ -286,6 +286,6 @@ def test_the_printed_command_fires(granian, address, event_name):
     run = subprocess.run(["sh", "-c", tag.html], env=environment, capture_output=True, check=True, timeout=30)
     assert json.loads(run.stdout)["results"][0]["outcome"] == "applied"
     assert server.members() == {"cart": None, "vip": 3}
-    records = bool(event_name) and address is Address.PIXEL
-    assert [event.properties for event in server.rows(Event)] == [{"order_id": "A-1001", "value": 59.9}] * records
+    recorded = [{"order_id": "A-1001", "value": 59.9}] if event_name else []
+    assert [event.properties for event in server.rows(Event)] == recorded
     assert server.server not in tag.html

@@ -14,7 +14,8 @@ from audience.identity import Key
 from audience.ids import uuid7
 from audience.instants import instant
 from pixels import records, spool
-from pixels.facts import Conversion, Fire, FromServer
+from pixels.facts import Conversion, Fire, FromServer, Withdrawal
+from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
 from pixels.spool import Spool, SpoolFull
 from segments.membership import Change
@@ -78,6 +79,18 @@ texts = st.text(st.characters(), max_size=40)
 def test_a_fire_comes_back_as_it_was(one):
     found = records.read(records.line_of(1, one))
     assert (found.facts, found.lost) == ([one], 0)
+
+
+def test_a_no_and_a_suppressed_message_come_back_as_they_were():
+    keys = (Key(5, "browser", "ab" * 16), Key(6, "browser", "cd" * 16))
+    suppressed = Arrival(uuid7().bytes, instant(NOON), 5, 7, None, suppressed=Reason.OPTED_OUT)
+    facts = [
+        Withdrawal(instant(NOON), keys),
+        Withdrawal(instant(NOON), keys, fire(reason=Reason.OPTED_OUT)._replace(browser=None)),
+        suppressed,
+    ]
+    content = b"".join(records.line_of(number, fact) for number, fact in enumerate(facts, 1))
+    assert records.read(content).facts == facts
 
 
 @pytest.mark.spec("R2")
