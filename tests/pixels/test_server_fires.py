@@ -15,7 +15,7 @@ from pixels.balance import balance
 from pixels.models import Fire, PixelAction
 from pixels.reasons import Note
 from pixels.tags import Address, Format, make_tag, of_pixel
-from segments.models import Membership, Segment, Transition
+from segments.models import Membership, Segment, SegmentDelta, Transition
 from tests.factories import make_pixel, make_segment
 from tests.pixels.doors import until
 from tests.pixels.shop import counted
@@ -216,6 +216,19 @@ def test_a_refused_fire_holds_back_no_other(server):
         (2, "c", "empty"),
     ]
     assert [one["outcome"] for one in body["results"]] == ["rejected", "applied", "rejected"]
+
+
+@pytest.mark.parametrize("at", [{}, {"at": (timezone.now() - timedelta(days=1)).isoformat()}], ids=["now", "then"])
+def test_the_fires_of_a_request_are_done_in_their_order(server, at):
+    cart = [{"segment": "cart"}]
+    fires = [{"identifier": JO, do: cart, **at} for do in ("add", "remove", "add", "remove", "add")]
+    body = body_of(server.send(*fires))
+    assert [one["joined"] for one in body["results"]] == [["cart"], [], ["cart"], [], ["cart"]]
+    assert [one["left"] for one in body["results"]] == [[], ["cart"], [], ["cart"], []]
+    assert server.members() == {"cart": None}
+    assert len(server.rows(Transition)) == 5
+    deltas = server.rows(SegmentDelta)
+    assert (sum(row.joins for row in deltas), sum(row.leaves for row in deltas)) == (3, 2)
 
 
 def test_the_pixel_of_a_fire_decides_what_it_does(door, server):
