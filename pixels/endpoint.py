@@ -14,7 +14,7 @@ from pixels.messages.surroundings import seen_of
 from pixels.optout.noes import said_before
 from pixels.parsing import LONGEST_OTHER
 from pixels.reading import Reading, read_line
-from pixels.reasons import SUPPRESSING, Note, Reason
+from pixels.reasons import Note, Reason
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
 from pixels.steps import Draft, Limits, Request, Steps
@@ -63,15 +63,16 @@ class Endpoint:
         `logged_id` is the id of a fire that is read from a log: it has its time from there.
         """
         path, query = request.path, request.query
-        is_seg, is_script = path == "/seg" or path == "/px", path.endswith(".js")
-        if not is_seg and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
+        # A call says itself what is done, and by `t` what it wants to be answered.
+        is_call, is_script = path == "/seg" or path == "/px", path.endswith(".js")
+        if not is_call and not (path.startswith("/p/") and (is_script or path.endswith(".gif"))):
             return _other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
         if len(path) + len(query) + 14 > self._limits.line_bytes:
             return answers.LINE_TOO_LONG
         if request.method != "GET":
             if request.method == "HEAD":
-                return answers.head_answer(is_script=is_script or (is_seg and _asks_for_script(query)))
+                return answers.head_answer(is_script=is_script or (is_call and _asks_for_script(query)))
             return answers.NOT_ALLOWED
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
@@ -84,7 +85,7 @@ class Endpoint:
             return verdict
         # A rejected fire gets a cookie like an applied one; whoever has said no gets none, however the fire ends.
         set_cookie = draft.browser.set_cookie if draft.browser else None
-        is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
+        is_script = is_script or (is_call and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
         fire, no = _fire(fire_id, draft, verdict, self._places), draft.no
         if no is None:
@@ -137,8 +138,8 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
     page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
-    if reason is not None and reason in SUPPRESSING:
-        return _suppressed(fire_id, draft, reason, page.host)
+    if draft.no is not None:
+        return _bare(fire_id, draft, reason, page.host)
     decided = reading.decided(reason, page.host)
     conversion = reading.conversion if reason is None else None
     if reason is None and not decided.changes and conversion is None:
@@ -171,7 +172,7 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -
     )
 
 
-def _suppressed(fire_id: bytes, draft: Draft, reason: Reason, host: str) -> Fire:
+def _bare(fire_id: bytes, draft: Draft, reason: Reason | None, host: str) -> Fire:
     """Return what is kept of a visitor who has said no: that there was one, and on which host."""
     owner, pixel = draft.reading.owner, draft.reading.pixel
     owner_id, pixel_id = owner.id if owner else None, pixel.id if pixel else None
