@@ -15,15 +15,11 @@ from audience import accounts, attribute_names, attributes, events
 from audience.accounts import Belonging, account_id
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
-from audience.columns import instants, uuids
 from audience.events import Fact
-from audience.instants import HOUR, Instant
 from audience.messages import Message
+from audience.repeats import remember
 from audience.settling import Notes, settle
-from audience.talk import Talk, reads
-
-REMEMBERED_DAYS = 8
-_DAY = 24 * HOUR
+from audience.talk import Talk
 
 
 class Recorded(NamedTuple):
@@ -52,33 +48,10 @@ def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
     return [end for end in ended if end is not None]
 
 
-# Whoever stores the same message at this moment is waited for by the key. Across midnight the keys differ: two that
-# come in that very moment are both applied, and change nothing twice: events have their own key.
-_REMEMBER = reads(
-    """
-    INSERT INTO audience_messageid (id, day)
-    SELECT a.id, a.day FROM unnest(%s::uuid[], %s::timestamptz[]) AS a(id, day)
-    WHERE NOT EXISTS (
-        SELECT FROM audience_messageid m WHERE m.id = a.id AND m.day >= (%s::timestamptz[])[1]
-    )
-    ORDER BY a.id ON CONFLICT DO NOTHING RETURNING id
-    """
-)
-
-
 def _drop_repeats(messages: Sequence[Message]) -> Talk[list[Recorded | None]]:
     """Return an end for each message that has come before; None for the others, which are remembered now."""
-    days: dict[bytes, Instant] = {}
-    for message in messages:
-        days.setdefault(message.id, message.received_at - message.received_at % _DAY)
-    oldest = min(days.values()) - REMEMBERED_DAYS * _DAY
-    (rows,) = yield [_REMEMBER(uuids(list(days)), instants(list(days.values())), instants([oldest]))]
-    new = {id_ for (id_,) in rows}
-    ended: list[Recorded | None] = []
-    for message in messages:
-        ended.append(None if message.id in new else Recorded("duplicate"))
-        new.discard(message.id)
-    return ended
+    are_new = yield from remember([(message.id, message.received_at) for message in messages])
+    return [None if is_new else Recorded("duplicate") for is_new in are_new]
 
 
 def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) -> Talk[None]:

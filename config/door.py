@@ -33,6 +33,7 @@ from pixels.committer import Answers  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
+from pixels.optout.endpoint import PREFIX as OPT_OUT  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
 TICK_SECONDS = 1.0
@@ -41,6 +42,8 @@ LOOK_SECONDS = 0.05
 LAST_ANSWERS_SECONDS = 8.0
 BACKLOG = 2_048
 LARGE_BODY_BYTES = 32 << 10
+HEALTH = "/health/"
+SLOW_PATHS = (PREFIX, OPT_OUT, HEALTH)
 ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
@@ -99,7 +102,7 @@ class Door:
         if self._has_proxies:
             address, request_id = _origin(address, message)
         request = Request(message.method, path, query, message, address, request_id)
-        if path.startswith((PREFIX, "/health/")):
+        if path.startswith(SLOW_PATHS):
             call = self._loop.create_task(self._call(connection, request, message.body))
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
@@ -126,11 +129,14 @@ class Door:
         connection.answer(answer)
 
     async def _call(self, connection: Connection, request: Request, body: bytes) -> None:
-        """Answer what takes its time: the HTTP API, and questions about the door's health, which are not counted."""
-        if request.path.startswith(PREFIX):
-            self._answer(connection, await self._answer_call(request, body))
-        else:
+        """Answer what takes its time: the HTTP API, opting out, and questions about the door's health.
+
+        The last are not counted.
+        """
+        if request.path.startswith(HEALTH):
             connection.answer(await self._health(request.path))
+        else:
+            self._answer(connection, await self._answer_call(request, body))
 
     async def _answer_call(self, request: Request, body: bytes) -> Answer:
         if len(body) > LARGE_BODY_BYTES:

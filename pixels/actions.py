@@ -22,12 +22,15 @@ MOST_SHOWN = 100
 class Action:
     """One item on its way through the checks, which fill in what the change needs."""
 
-    __slots__ = ("host", "item", "lifetime", "notes", "segment", "value")
+    __slots__ = ("host", "is_server", "item", "lifetime", "notes", "segment", "value")
 
-    def __init__(self, item: Item, segment: KnownSegment, host: str, notes: list[Note]) -> None:
+    def __init__(
+        self, item: Item, segment: KnownSegment, host: str, notes: list[Note], *, is_server: bool = False
+    ) -> None:
         self.item = item
         self.segment = segment
         self.host = host
+        self.is_server = is_server
         self.notes = notes
         self.lifetime = 0
         self.value: int | None = None
@@ -46,7 +49,9 @@ def refuse_inactive(action: Action) -> Reason | None:
 
 
 def refuse_by_write_mode(action: Action) -> Reason | None:
-    """Say what the segment's write mode says. `signed` comes with signatures."""
+    """Say what the segment's write mode says; a server key passes every one. `signed` comes with signatures."""
+    if action.is_server:
+        return None
     segment = action.segment
     mode = segment.modes[action.item.do]
     if mode == Segment.WriteMode.OPEN:
@@ -115,8 +120,10 @@ class Decided(NamedTuple):
     followers: Followers | None = None
 
 
-def decide(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host: str) -> Decided:
-    """Check every item of a tag on a page of this host. A refused one does not hold back the others."""
+def decide(
+    items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host: str, *, is_server: bool = False
+) -> Decided:
+    """Check every item of a tag on a page of this host, or of a server's fire. A refused one holds back no other."""
     asked: dict[tuple[Do, int | str], Action | Refusal] = {}
     notes: list[Note] = []
     codes: dict[int, str] = {}
@@ -126,7 +133,7 @@ def decide(items: Sequence[Item], owner: KnownAdvertiser, picture: Picture, host
             asked[item.do, item.name] = _refusal(item, item.name[:LONGEST_NAME], segment)
         else:
             # The same segment twice: the last item counts, one load.
-            asked[item.do, segment.id] = Action(item, segment, host, notes)
+            asked[item.do, segment.id] = Action(item, segment, host, notes, is_server=is_server)
             codes[segment.id] = segment.code
     for key, action in asked.items():
         if isinstance(action, Action) and (reason := _first_failure(action)) is not None:

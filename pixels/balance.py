@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from audience.instants import moment
 from pixels import records
-from pixels.facts import Fact
+from pixels.facts import Fact, Withdrawal
 from pixels.messages.arrivals import Arrival
 from pixels.messages.errors import MessageError
 from pixels.models import Fire
@@ -176,11 +176,14 @@ def pending_in(spools: Path) -> Counter[Whose]:
             continue
         with suppress(FileNotFoundError):  # stored meanwhile
             facts = records.read(path.read_bytes()).facts
-            waiting.update(_whose(fact) for fact in facts)
+            waiting.update(whose for fact in facts if (whose := _whose(fact)) is not None)
     return waiting
 
 
-def _whose(fact: Fact) -> Whose:
+def _whose(fact: Fact) -> Whose | None:
+    """Return where a fact is counted; None for a no that came without a fire."""
+    if isinstance(fact, Withdrawal):
+        return None if fact.fire is None else _whose(fact.fire)
     source = HTTP_API if isinstance(fact, Arrival) else PIXEL
     return fact.advertiser_id, source, moment(fact.received_at).astimezone(UTC).date()
 

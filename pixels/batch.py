@@ -2,24 +2,30 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
+from audience.events import Fact as OfProfile
+from audience.events import append
 from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, lock, make, see
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
+from audience.messages import Message
 from audience.talk import Talk, reads, writes
-from pixels.facts import Fact, Fire, Stored
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.idsyncs import note_id_syncs
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.batch import keep, kept_of
+from pixels.once import drop_of_servers, drop_repeated_orders
 from pixels.partner_ids import link_partner_ids
 from pixels.reasons import SUPPRESSING, Outcome
+from pixels.stored import Stored
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
+from segments.withdrawal import withdraw
 
 EVENT_ID_MEMORY = 24 * HOUR
 
@@ -65,7 +71,8 @@ class DoorMemory:
         self.people.forget(browsers)
 
 
-Ended = Stored | Kept
+# A no without a fire ends as itself: there is nothing more to say of it.
+Ended = Stored | Kept | Withdrawal
 
 
 class Done(NamedTuple):
@@ -79,22 +86,31 @@ class Done(NamedTuple):
 def store(
     facts: Sequence[Fact], day_of: DayOf, memory: DoorMemory, repeats: Repeats = Repeats.UNCHECKED
 ) -> Talk[Done]:
-    """Store a batch, all of it fires, fires with ids of partners, or messages, in one transaction.
+    """Store a batch, all of it of one kind (`turn_of`), in one transaction.
 
-    No two of them: each has an order of its own in which it takes its locks (`turn_of`). Raises `ProfileGone` or
+    Not of several: each has an order of its own in which it takes its locks. Raises `ProfileGone` or
     `RowsChanged` where `memory` knew what is no longer so; then nothing of the batch may be committed.
     """
     arrivals = [fact for fact in facts if isinstance(fact, Arrival)]
     if arrivals:
         return Done([*(yield from keep(arrivals))])
+    withdrawals = [fact for fact in facts if isinstance(fact, Withdrawal)]
+    if withdrawals:
+        return (yield from store_withdrawals(withdrawals, day_of, memory, repeats))
     return (yield from store_fires([fact for fact in facts if isinstance(fact, Fire)], day_of, memory, repeats))
 
 
+KINDS = 4
+
+
 def turn_of(fact: Fact) -> int:
-    """Return a number that is the same for facts which may be stored together."""
-    if isinstance(fact, Arrival):
-        return 2
-    return 1 if fact.partner_ids else 0
+    """Return the number of a fact's kind: those of one kind may be stored together, and the kinds in this order.
+
+    What a browser fired before its no is done before it.
+    """
+    if isinstance(fact, Fire):
+        return 1 if fact.partner_ids else 0
+    return 2 if isinstance(fact, Arrival) else 3
 
 
 def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeats: Repeats) -> Talk[Done]:
@@ -107,10 +123,24 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     yield from drop_duplicates(entries)
     if fires[0].partner_ids:  # then all of them have some
         yield from link_partner_ids(entries)
+    yield from drop_of_servers(entries)
+    yield from drop_repeated_orders(entries)
     met, rows = yield from put_changes(entries, day_of, memory)
     yield from note_id_syncs(entries)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done([*entries], met, rows)
+
+
+def store_withdrawals(
+    withdrawals: Sequence[Withdrawal], day_of: DayOf, memory: DoorMemory, repeats: Repeats
+) -> Talk[Done]:
+    """Count the fires that came with a no, and end what is held of their browsers."""
+    fires = [one.fire for one in withdrawals if one.fire is not None]
+    done = yield from store_fires(fires, day_of, memory, repeats)
+    for one in withdrawals:
+        yield from withdraw(one.keys, one.received_at, day_of)
+    stored = iter(done.stored)
+    return Done([one if one.fire is None else next(stored) for one in withdrawals])
 
 
 def entry_of(fire: Fire) -> Stored:
@@ -199,7 +229,7 @@ def event_id(fire: Fire) -> bytes:
 def put_changes(
     entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
 ) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
-    """Apply what the fires add and remove, to profiles that are found or made; other fires make none.
+    """Apply what the fires add, remove and record, to profiles that are found or made; other fires make none.
 
     Return the people of whom the memory does not know this, and the rows that were written.
     """
@@ -219,37 +249,67 @@ def put_changes(
     owners: list[Stored] = []
     for entry, key in applied:
         fire = entry.fire
+        at = fire.received_at if fire.server is None else fire.server.at
         profile_id = entry.profile_id = people[key].profile_id
         for change in fire.changes:
-            asked.append(Asked.of(key.advertiser_id, profile_id, change, fire.received_at))
+            asked.append(Asked.of(key.advertiser_id, profile_id, change, at))
             owners.append(entry)
+    recording = [entry for entry, _ in applied if entry.fire.conversion is not None]
+    written = {entry.profile_id for entry in recording}
     losses = {
         one.profile_id: one.losses
         for one in people.values()
-        if one.losses is not None and not is_to_be_seen(one, now)
+        if one.losses is not None and not is_to_be_seen(one, now) and one.profile_id not in written
     }
     renewed = memory.renewals.of(asked, losses)
-    rows, seen = yield from _lock_others(people, asked, renewed, now)
+    rows, seen = yield from _lock_others(people, asked, renewed, written, now)
     outcome = fold(rows | renewed, asked, day_of)
     if renewed:
         yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
     else:
         yield [write(outcome)]
-    for entry, decision in zip(owners, outcome.decisions, strict=True):
+    if recording:
+        yield from append([_event_of(entry) for entry in recording])
+    for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
+        if decision.steps and entry.fire.server is not None:
+            entry.tell(one.key[1], decision.steps)
     return met | seen, outcome.rows
 
 
+def _event_of(entry: Stored) -> OfProfile:
+    """Return what a fire records. It has the fire's id: however often the fire is stored, this is one event."""
+    fire, conversion = entry.fire, entry.fire.conversion
+    if conversion is None or entry.profile_id is None or fire.advertiser_id is None:
+        raise ValueError("A fire that records an event is somebody's.")
+    message = Message(
+        id=fire.id,
+        kind="track",
+        advertiser_id=fire.advertiser_id,
+        received_at=fire.received_at,
+        occurred_at=fire.received_at if fire.server is None else fire.server.at,
+        own=fire.browser,
+        event=conversion.name,
+        properties=conversion.properties,
+        context=conversion.context,
+    )
+    return OfProfile(entry.profile_id, message)
+
+
 def _lock_others(
-    people: Mapping[Key, Known], asked: Sequence[Asked], renewed: Intervals, now: Instant
+    people: Mapping[Key, Known],
+    asked: Sequence[Asked],
+    renewed: Intervals,
+    written: Set[bytes | None],
+    now: Instant,
 ) -> Talk[tuple[Intervals, dict[Key, Known]]]:
-    """Lock the people who are not only renewed, read their rows, and note them as seen.
+    """Lock the people who are not only renewed, and those `written` about; read their rows, note them as seen.
 
     Return the rows, and what has become known of the people.
     """
     left = [one for one in asked if one.key not in renewed]
-    profiles = {one.key[0] for one in left}
+    profiles = {one.key[0] for one in left} | written
     others = {key: known for key, known in people.items() if known.profile_id in profiles}
     if not others:
         return {}, {}
@@ -306,6 +366,8 @@ def pending(fact: Fact) -> Ended:
     if isinstance(fact, Arrival):
         kept = kept_of(fact)
         return kept if kept.error is not None else Kept(fact, Outcome.PENDING)
+    if isinstance(fact, Withdrawal):
+        return fact if fact.fire is None else pending(fact.fire)
     return Stored(fact, Outcome.PENDING, None, fact.notes)
 
 
@@ -334,7 +396,7 @@ def _fire_columns(entries: Sequence[Stored]) -> list[Any]:
         texts([fire.browser_name for fire in fires]),
         texts([fire.device for fire in fires]),
         # Enough to follow one browser in a live view, too little to trace it back.
-        texts([fire.browser.value[:4] if fire.browser else "" for fire in fires]),
+        texts([fire.browser.value[:4] if fire.browser and fire.server is None else "" for fire in fires]),
     ]
 
 

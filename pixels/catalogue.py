@@ -87,6 +87,7 @@ class KnownPixel:
     takes_value: bool
     takes_lifetime: bool
     items: tuple[Item, ...]
+    event_name: str = ""  # of the event that its fires record
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Picture:
     advertisers: dict[int, KnownAdvertiser] = field(default_factory=dict)
     segments: dict[int, KnownSegment] = field(default_factory=dict)
     pixels: dict[str, KnownPixel] = field(default_factory=dict)
+    pixels_by_number: dict[int, KnownPixel] = field(default_factory=dict)
     # The keys that were renewed, and until when they still work.
     renewed: dict[str, tuple[KnownPixel, Instant]] = field(default_factory=dict)
     first_party_hosts: dict[str, KnownAdvertiser] = field(default_factory=dict)
@@ -151,7 +153,7 @@ _SEGMENTS = """
 """
 _PIXELS = """
     SELECT id, advertiser_id, public_key, previous_key, previous_key_ends_at,
-        state = 'paused' OR deleted_at IS NOT NULL, value_source, may_tags_set_lifetime, is_direct
+        state = 'paused' OR deleted_at IS NOT NULL, value_source, may_tags_set_lifetime, is_direct, event_name
     FROM pixels_pixel WHERE deleted_at IS NULL OR deleted_at > now() - interval '90 days'
 """
 _ACTIONS = """
@@ -232,6 +234,7 @@ def _paint(rows: CatalogueRows) -> Picture:
         advertisers=owners,
         segments=by_number,
         pixels={row[2]: known[row[0]] for row in pixels},
+        pixels_by_number=known,
         renewed={row[3]: (known[row[0]], instant(row[4])) for row in pixels if row[3] and row[4]},
         first_party_hosts={
             host.lower(): owners[row[0]] for row in advertisers if row[0] in owners for host in row[5]
@@ -281,9 +284,10 @@ def _pixel(row: Sequence[Any], items: list[Item]) -> KnownPixel:
         id=row[0],
         advertiser_id=row[1],
         is_paused=row[5],
-        takes_value=row[6] == Pixel.ValueSource.PAGE,
+        takes_value=row[6] == Pixel.ValueSource.PAGE and not row[9],
         takes_lifetime=row[7],
         items=tuple(items if has_values else [item._replace(value="") for item in items]),
+        event_name=row[9],
     )
 
 

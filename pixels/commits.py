@@ -11,8 +11,8 @@ from audience.crash import CrashPoint, crash_point
 from audience.identity import ProfileGone
 from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import Done, DoorMemory, Ended, Repeats, entry_of, put_count, store, turn_of
-from pixels.facts import Fact, Fire
+from pixels.batch import KINDS, Done, DoorMemory, Ended, Repeats, entry_of, put_count, store, turn_of
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.arrivals import Arrival
 from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
@@ -90,8 +90,8 @@ class Commits:
         try:
             if len({*turns}) == 1:
                 return await self._commit_or_split(facts, repeats, is_done)
-            ended: list[Iterator[Ended]] = [iter(())] * 3
-            for turn in {*turns}:
+            ended: list[Iterator[Ended]] = [iter(())] * KINDS
+            for turn in sorted({*turns}):
                 group = [fact for fact, its in zip(facts, turns, strict=True) if its == turn]
                 ended[turn] = iter(await self._commit_or_split(group, repeats))
             return [next(ended[turn]) for turn in turns]
@@ -164,6 +164,8 @@ class Commits:
 
     async def _reject(self, fact: Fact) -> Ended:
         """Count a fact that the database refuses; nothing else of it is kept."""
+        if isinstance(fact, Withdrawal):
+            return fact if fact.fire is None else await self._reject_fire(fact.fire)
         return await (self._reject_fire(fact) if isinstance(fact, Fire) else self._reject_message(fact))
 
     async def _reject_message(self, arrival: Arrival) -> Ended:

@@ -22,10 +22,11 @@ from audience import metrics
 from audience.identity import Key
 from pixels.batch import DoorMemory, Ended, pending
 from pixels.commits import REMEMBERED_IDENTIFIERS, Commits, DatabaseAway
-from pixels.facts import Fact, Fire
+from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.arrivals import Kept
 from pixels.recovery import Recovery
 from pixels.spool import Spool, SpoolFull
+from pixels.stored import Stored
 from segments.changes import DayOf
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,8 @@ LONGEST_PAUSE_SECONDS = 2.0
 LAST_BYTES = 256 << 10  # about 600 fires
 
 LANES = 2
-# Among messages, any may be about anybody.
-MESSAGES = Key(0, "", "")
+# Whom a message is about is found out in the database.
+ANYBODY = Key(0, "", "")
 
 Answers = list[tuple[Any, Ended | None]]
 Batch = list[tuple[Fact, Any]]
@@ -190,12 +191,13 @@ class Committer:
         batch, held = [], []
         for _ in range(min(waiting, most)):
             one = self._queue.popleft()
-            person = _person(one[0])
-            if person in elsewhere:
-                held.append(one)
-            else:
+            people = _people(one[0])
+            if elsewhere.isdisjoint(people):
                 batch.append(one)
-                lane.people.add(person)
+                lane.people.update(people)
+            else:
+                held.append(one)
+                elsewhere.update(people)
         lane.people.discard(None)
         self._queue.extendleft(reversed(held))
         return batch
@@ -304,14 +306,16 @@ class Committer:
             log.error("no_spool", folder=str(self._spool_root), error=type(error).__name__)
 
 
-def _person(fact: Fact) -> Key | None:
+def _people(fact: Fact) -> Sequence[Key | None]:
     """Return whom a fact is about, as far as it can be seen."""
-    return fact.browser if isinstance(fact, Fire) else MESSAGES
+    if isinstance(fact, Fire):
+        return (fact.browser,)
+    return (ANYBODY, *fact.keys) if isinstance(fact, Withdrawal) else (ANYBODY,)
 
 
 def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
     messages = [one for one in stored if isinstance(one, Kept)]
-    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if not isinstance(one, Kept)])
+    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if isinstance(one, Stored)])
     metrics.count_batch(fires, facts=len(stored), commit_seconds=commit_seconds)
     if messages:
-        metrics.count_messages(Counter([(str(one.outcome), str(one.error or "")) for one in messages]))
+        metrics.count_messages(Counter([(str(one.outcome), str(one.reason or "")) for one in messages]))

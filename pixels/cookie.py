@@ -42,14 +42,23 @@ class Style:
 
     def header(self, value: str, minted_day: int, today: int) -> str:
         """Return the Set-Cookie line, by hand: Django's cookie class may refuse `Partitioned`."""
-        max_age = (minted_day + LIFETIME_DAYS - today) * SECONDS_OF_A_DAY
-        return f"{self.name}={value}; Max-Age={max_age}; {self.attributes}"
+        return self.line(value, (minted_day + LIFETIME_DAYS - today) * SECONDS_OF_A_DAY)
+
+    def line(self, value: str, max_age_seconds: int) -> str:
+        """Return a Set-Cookie line; with 0 seconds it deletes the cookie."""
+        return f"{self.name}={value}; Max-Age={max_age_seconds}; {self.attributes}"
 
 
 PARTITIONED = Style("__Host-muid", "Path=/; Secure; HttpOnly; SameSite=None; Partitioned")
 UNPARTITIONED = Style("__Host-muid", "Path=/; Secure; HttpOnly; SameSite=None")
 FIRST_PARTY = Style("__Host-muid", "Path=/; Secure; HttpOnly; SameSite=Lax")
 PLAIN_HTTP = Style("muid", "Path=/; HttpOnly; SameSite=Lax")
+# An opt-out (pixels.md 1.10). Two, because where third-party cookies are blocked the first one is not seen.
+OPT_OUTS = (
+    Style("__Host-mopt", "Path=/; Secure; HttpOnly; SameSite=None"),
+    Style("__Host-moptp", "Path=/; Secure; HttpOnly; SameSite=None; Partitioned"),
+)
+PLAIN_OPT_OUTS = (Style("mopt", "Path=/; HttpOnly; SameSite=Lax"),)
 
 
 class Signer:

@@ -4,21 +4,28 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from audience.context.place import NO_PLACES, Places
+from audience.identity import Key
 from audience.instants import Instant, instant, moment, now, unix_days
-from pixels import agents, answers, cookie, fireids, pages, parsing, sdk
+from pixels import agents, answers, conversions, cookie, fireids, pages, parsing, sdk
 from pixels.answers import Answer
 from pixels.batch import Ended
-from pixels.browsers import Cookies, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
-from pixels.facts import Fire, Stored
+from pixels.cookies import Cookies
+from pixels.facts import Fact, Fire, Withdrawal
+from pixels.firstparty import owner_of_host
 from pixels.getuid import FORMS, GetUid
+from pixels.messages.surroundings import seen_of
+from pixels.optout.noes import said_before
+from pixels.parsing import LONGEST_OTHER
 from pixels.piggybacks import Followers, filled
-from pixels.reading import LONGEST_OTHER, Reading, read_line
+from pixels.reading import CALLS, Reading, read_line
 from pixels.reasons import SUPPRESSING, Note, Outcome, Reason
 from pixels.redirects import NOBODY
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
 from pixels.steps import Draft, Limits, Request, Steps
+from pixels.stored import Stored
 from pixels.sync import SYNC_PARAMETERS, with_ids
 
 # What is wrong is the text itself: nothing of it is kept.
@@ -29,16 +36,25 @@ LONGEST_REMEMBERED_LINE = 512
 
 
 class Pending(NamedTuple):
-    """A fire that waits for its commit. Then `answer_of` is sent; `answers.busy_answer` where it cannot be stored."""
+    """A fire that waits for its commit. Then `answer_of` is sent; `answers.busy_answer` where it cannot be stored.
+
+    `withdrawn` are the identifiers of a browser that has opted out: what they led to ends with this fire.
+    """
 
     fire: Fire
     answer: Answer
     # What is said instead where the fire was done: that which lets partners' pixels follow.
     done: Callable[[Ended], Answer] | None = None
+    withdrawn: tuple[Key, ...] = ()
+
+    @property
+    def fact(self) -> Fact:
+        """What is to be committed."""
+        return Withdrawal(self.fire.received_at, self.withdrawn, self.fire) if self.withdrawn else self.fire
 
     def answer_of(self, stored: Ended) -> Answer:
         """Return the answer of a fire that ended so."""
-        if self.done is None or stored.outcome not in _DONE:
+        if self.done is None or isinstance(stored, Withdrawal) or stored.outcome not in _DONE:
             return self.answer
         return self.done(stored)
 
@@ -46,8 +62,12 @@ class Pending(NamedTuple):
 class Endpoint:
     """Turn requests into fires."""
 
-    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay) -> None:
+    def __init__(
+        self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay, places: Places = NO_PLACES
+    ) -> None:
+        """`places` tell where a recorded event was."""
         self._catalogue = catalogue
+        self._places = places
         self._cookies = cookies
         self._replay = replay
         self._limits = limits
@@ -62,8 +82,9 @@ class Endpoint:
         `logged_id` is the id of a fire that is read from a log: it has its time from there.
         """
         path, query = request.path, request.query
-        is_seg, is_script = path == "/seg", path.endswith(".js")
-        is_fire = is_seg or (path.startswith("/p/") and (is_script or path.endswith(".gif")))
+        # A call says itself what is done, and by `t` what it wants to be answered.
+        is_call, is_script = path in CALLS, path.endswith(".js")
+        is_fire = is_call or (path.startswith("/p/") and (is_script or path.endswith(".gif")))
         if not is_fire and path not in SYNC_PARAMETERS:
             return self._other(request)
         # "GET", two spaces, a question mark and "HTTP/1.1" stand around them.
@@ -71,7 +92,7 @@ class Endpoint:
             return answers.LINE_TOO_LONG
         if request.method != "GET":
             if request.method == "HEAD":
-                return answers.plain_answer(is_script=is_script or (is_seg and _asks_for_script(query)))
+                return answers.plain_answer(is_script=is_script or (is_call and _asks_for_script(query)))
             return answers.NOT_ALLOWED
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
@@ -86,11 +107,14 @@ class Endpoint:
         verdict = self._steps.first_drop(draft)
         if isinstance(verdict, Answer):
             return verdict
-        # A rejected fire gets a cookie like an applied one; a suppressed one (1.4) will get none.
+        # A rejected fire gets a cookie like an applied one; whoever has said no gets none, however the fire ends.
         set_cookie = draft.browser.set_cookie if draft.browser else None
-        is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
+        is_script = is_script or (is_call and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        fire, followers = _fire(fire_id, draft, verdict)
+        fire, followers = _fire(fire_id, draft, verdict, self._places)
+        if draft.no is not None:
+            answer.headers.extend(("set-cookie", line) for line in draft.no.set_cookies)
+            return Pending(fire, answer, withdrawn=draft.no.keys)
         if followers is None and draft.reading.redirect is None:
             return Pending(fire, answer)
         return _with_partners(Pending(fire, answer), draft, followers, is_script=is_script)
@@ -110,12 +134,13 @@ class Endpoint:
         at = received_at if told is None else told
         host_owner = owner_of_host(request, picture) if picture.first_party_hosts else None
         reading = self._read(request, picture, host_owner, at)
-        browser = None
-        if reading.owner is not None:
+        browser, line = None, request.cookies()
+        no = said_before(self._cookies, line, picture, host_owner) if "mopt" in line else None
+        if reading.owner is not None and no is None:
             today = unix_days(received_at)
-            browser = self._cookies.read(request, is_first_party=host_owner is not None, today=today)
+            browser = self._cookies.read(line, is_first_party=host_owner is not None, today=today)
         agent = agents.describe(headers.get("user-agent"))
-        return Draft(request, at, reading, agent, browser, is_replayed=is_logged or told is not None)
+        return Draft(request, at, reading, agent, browser, no, is_replayed=is_logged or told is not None)
 
     def _told_time(self, request: Request, header: str, at: Instant) -> Instant | None:
         """Return the time that a fire of the past brings along, where it is signed by our own key."""
@@ -141,19 +166,29 @@ class Endpoint:
         return reading
 
 
-def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> tuple[Fire, Followers | None]:
+def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -> tuple[Fire, Followers | None]:
     reading, headers, browser = draft.reading, draft.request.headers, draft.browser
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
     page = pages.page_of(headers.get("origin"), headers.get("referer"), values.get("pg", "") if is_kept else "")
+    if draft.no is not None:
+        return _bare(fire_id, draft, reason, page.host), None
     decided = reading.decided(reason, page.host)
     sync = reading.sync
     partner_ids = sync.ids if sync is not None and reason is None else ()
-    if reason is None and not decided.changes and not partner_ids:
+    conversion = reading.conversion if reason is None else None
+    if reason is None and not decided.changes and conversion is None and not partner_ids:
         reason = decided.refusals[0].reason if decided.refusals else Reason.EMPTY
     notes = reading.notes + decided.notes
     if browser is not None and browser.is_reminted:
         notes = (*notes, Note.ID_REMINTED)
+    shown = decided.shown
+    if conversion is not None and owner is not None:
+        seen = seen_of(draft.request, is_server=False)
+        conversion = conversions.surround(conversion, seen, page, owner, places)
+        shown = conversions.show(conversion, shown)
+    if sync is not None and partner_ids:
+        shown = with_ids(shown, sync)
     fire = Fire(
         fire_id,
         draft.at,
@@ -163,7 +198,7 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> tuple[Fire, Fo
         decided.changes,
         reason,
         notes,
-        with_ids(decided.shown, sync) if sync is not None and partner_ids else decided.shown,
+        shown,
         reading.event_id() if is_kept else None,
         values.get("other", "")[:LONGEST_OTHER] if is_kept else "",
         page.host,
@@ -171,8 +206,16 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> tuple[Fire, Fo
         draft.agent.browser,
         draft.agent.device,
         partner_ids,
+        conversion,
     )
     return fire, decided.followers
+
+
+def _bare(fire_id: bytes, draft: Draft, reason: Reason | None, host: str) -> Fire:
+    """Return what is kept of a visitor who has said no: that there was one, and on which host."""
+    owner, pixel = draft.reading.owner, draft.reading.pixel
+    owner_id, pixel_id = owner.id if owner else None, pixel.id if pixel else None
+    return Fire(fire_id, draft.at, owner_id, pixel_id, None, reason=reason, page_host=host)
 
 
 def _with_partners(plain: Pending, draft: Draft, followers: Followers | None, *, is_script: bool) -> Pending:

@@ -1,13 +1,11 @@
 """What the committer stores: one request to a pixel, parsed and checked, or one message of the HTTP API."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from audience.identity import Key
 from audience.instants import Instant
 from pixels.messages.arrivals import Arrival
-from pixels.reasons import Note, Outcome, Reason
+from pixels.reasons import Note, Reason
 from segments.membership import Change
 
 
@@ -27,12 +25,37 @@ class IdSyncs(NamedTuple):
     partners: tuple[str, ...]
 
 
+class Conversion(NamedTuple):
+    """The event that a fire records (pixels.md 1.8). `properties` and `context` are JSON of objects.
+
+    An `order_id` counts once for a pixel in 90 days; empty where the tag names none.
+    """
+
+    name: str
+    order_id: str = ""
+    properties: str = "{}"
+    context: str = "{}"
+
+
+class FromServer(NamedTuple):
+    """What a server says of its fire beside what it does (pixels.md 1.12).
+
+    `once` is a hash of the advertiser and the fire's id, 16 bytes, which is done once in 8 days; None where there is
+    none. `must_be_known`: it names a browser by the id that advertisers store, which proves nothing by itself.
+    """
+
+    at: Instant
+    once: bytes | None = None
+    must_be_known: bool = False
+
+
 class Fire(NamedTuple):
     """One fire, ready for the batch.
 
-    Without a `reason` it is applied and has changes; with one nothing of it is done. `id` is a UUID's 16 bytes.
-    `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the cookie's id; None
-    where nothing may be stored about the browser, and then nothing is applied. `actions` is JSON for the live view.
+    Without a `reason` it is applied and has changes or a conversion; with one nothing of it is done. `id` is a
+    UUID's 16 bytes. `browser` is the identifier as the advertiser knows it (32 hex digits, pixels.md 1.3), never the
+    cookie's id, and of a server's fire the identifier that it named; None where nothing may be stored about the
+    browser, and then nothing is applied. `actions` is JSON for the live view.
     """
 
     id: bytes
@@ -52,21 +75,21 @@ class Fire(NamedTuple):
     device: str = ""
     # Ids that a partner gave to the browser: they come to lead to its profile.
     partner_ids: tuple[Key, ...] = ()
+    conversion: Conversion | None = None
+    server: FromServer | None = None
+    # The answer is out before anything is stored, so a spool leaves this one out.
     id_syncs: IdSyncs | None = None
 
 
-@dataclass(slots=True)
-class Stored:
-    """A fire on its way through the batch; once that is committed, how it ended."""
+class Withdrawal(NamedTuple):
+    """A browser says no: these identifiers are given up, and what they led to ends (`segments.withdrawal`).
 
-    fire: Fire
-    outcome: Outcome
-    reason: Reason | None
-    notes: tuple[str, ...] = ()
-    profile_id: bytes | None = None
-    is_repeat: bool = False
-    # The partners that are told by this fire who its browser is.
-    synced: Sequence[str] = ()
+    `fire` is the suppressed fire that brought them. Done twice it changes nothing.
+    """
+
+    received_at: Instant
+    keys: tuple[Key, ...]
+    fire: Fire | None = None
 
 
-Fact = Fire | Arrival
+Fact = Fire | Arrival | Withdrawal

@@ -17,27 +17,27 @@ from urllib.parse import unquote_to_bytes
 from audience.instants import now, unix_days
 from pixels import answers, cookie, parsing
 from pixels.answers import Answer
-from pixels.browsers import Cookies, cookie_values, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
+from pixels.cookies import Cookies
+from pixels.firstparty import owner_of_host
 from pixels.messages import cors, replies
 from pixels.messages.errors import RequestError
 from pixels.redirects import MUSTER_ID, NOBODY, Target, read_address
 from pixels.steps import Browser, Limits, Request, check
 
-OPT_OUT_COOKIES = ("__Host-mopt", "__Host-moptp", "mopt", "moptp")
 _CALLBACK = re.compile(r"[A-Za-z0-9_$.]{1,64}")
 _ID = f"${{{MUSTER_ID}}}"
 _CHECKED = "&mb=1"
 
 
-def may_be_known(request: Request, values: Mapping[str, str]) -> bool:
+def may_be_known(cookies: Cookies, request: Request, values: Mapping[str, str]) -> bool:
     """Say whether a browser's id may be told: not where it has opted out (1.10), nor against a plain no (1.4).
 
     The one place that decides so for user sync. Whatever else is learnt of consent from `values` belongs here.
     """
     if values.get("consent") == "0" or "1" in request.headers.get_all("sec-gpc"):
         return False
-    return not any("1" in cookie_values(request, name) for name in OPT_OUT_COOKIES)
+    return not cookies.opt_outs_in(request.cookies())
 
 
 class Asked(NamedTuple):
@@ -93,7 +93,7 @@ class GetUid:
         return answer if origin is None else answer._replace(headers=[*answer.headers, *cors.listed(origin)])
 
     def _told(self, request: Request, form: Form, asked: Asked) -> Answer:
-        if asked.owner is None or not may_be_known(request, asked.values):
+        if asked.owner is None or not may_be_known(self._cookies, request, asked.values):
             return form.say(asked, NOBODY)
         browser = self._browser(request)
         if browser.is_known:
@@ -108,7 +108,7 @@ class GetUid:
 
     def _browser(self, request: Request) -> Browser:
         is_first_party = owner_of_host(request, self._catalogue.picture) is not None
-        return self._cookies.read(request, is_first_party=is_first_party, today=unix_days(now()))
+        return self._cookies.read(request.cookies(), is_first_party=is_first_party, today=unix_days(now()))
 
     def _is_listed(self, origin: str, owner: KnownAdvertiser | None) -> bool:
         origins = owner.page_origins if owner is not None else frozenset[str]()

@@ -10,9 +10,9 @@ from audience.columns import instants, uuids
 from audience.identity import Key
 from audience.instants import HOUR
 from audience.talk import Talk, reads
-from pixels.facts import Stored
 from pixels.models import IdSync
 from pixels.reasons import Outcome
+from pixels.stored import Stored
 
 PAUSE_DAYS = 14
 _PAUSE = PAUSE_DAYS * 24 * HOUR

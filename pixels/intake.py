@@ -13,16 +13,17 @@ from audience import metrics
 from audience.context.place import places_of_installation
 from pixels import answers
 from pixels.answers import Answer
-from pixels.browsers import Cookies
 from pixels.catalogue import Catalogue
 from pixels.committer import Answers, Committer
 from pixels.cookie import Signer
+from pixels.cookies import Cookies
 from pixels.endpoint import Endpoint, Pending
 from pixels.messages import replies
-from pixels.messages.delivery import deliver
-from pixels.messages.endpoint import Asked, CallLimits, MessageEndpoint, Posted
+from pixels.messages.delivery import Received, deliver
+from pixels.messages.endpoint import CallLimits, MessageEndpoint
 from pixels.messages.errors import RequestError
 from pixels.messages.ownsegments import Reader
+from pixels.optout import endpoint as optout
 from pixels.replay import Replay
 from pixels.spool import bytes_on_disk
 from pixels.steps import Limits, Request
@@ -44,16 +45,17 @@ class Intake:
         self.refused = 0
         self.catalogue = Catalogue(conninfo, settings.MUSTER_SPOOL_DIR / "catalogue.json")
         cookies = cookies_of_installation()
-        self.endpoint = Endpoint(
-            self.catalogue, cookies, limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
-        )
+        places = places_of_installation()
+        replay = Replay(settings.MUSTER_REPLAY_KEY)
+        self.endpoint = Endpoint(self.catalogue, cookies, limits_of_installation(), replay, places)
         self.messages = MessageEndpoint(
             self.catalogue,
             cookies,
             call_limits_of_installation(),
-            places_of_installation(),
+            places,
             public_url=settings.MUSTER_PIXEL_URL,
         )
+        self.optout = optout.OptOutEndpoint(self.catalogue, cookies, public_url=settings.MUSTER_PIXEL_URL)
         self.reader = Reader(conninfo)
         self.committer = Committer(
             conninfo=conninfo,
@@ -89,22 +91,27 @@ class Intake:
             metrics.count_refused("not_ready")
         return received
 
-    def receive_messages(self, request: Request, body: bytes) -> Answer | Posted | Asked:
-        """Return the answer of a request of the HTTP API, or what `deliver` has to do before it. Raises nothing."""
+    def receive_messages(self, request: Request, body: bytes) -> Answer | Received:
+        """Return the answer of a request of the HTTP API or of the opt-out, or what `deliver` has to do before it.
+
+        Raises nothing.
+        """
         try:
+            if request.path.startswith(optout.PREFIX):
+                return self.optout.receive(request, body)
             return self.messages.receive(request, body)
         except Exception:
             log.exception("call_failed", path=request.path[:50])
             return replies.refusal(RequestError.BUSY)
 
-    async def deliver(self, received: Posted | Asked) -> Answer:
+    async def deliver(self, received: Received) -> Answer:
         """Return the answer, after the commit where there is something to commit. The committer's `answer` gets
         futures to set."""
         return await deliver(received, self.messages, self.committer.submit, self.reader)
 
     def submit(self, pending: Pending, waiter: Any) -> bool:
         """Queue a fire for the next batch; False where the queue is full: answer `refuse`."""
-        return self.committer.submit(pending.fire, waiter)
+        return self.committer.submit(pending.fact, waiter)
 
     def refuse(self, pending: Pending) -> Answer:
         """Return the answer of a fire that is not stored."""

@@ -133,8 +133,8 @@ def _shown(row: tuple[Any, ...], names: dict[int, str]) -> dict[str, Any]:
 
 def _action(action: dict[str, Any]) -> dict[str, Any]:
     reason = action.get("reason") or ""
-    segment = action.get("code") or str(action.get("segment", ""))
-    shown = {"do": action.get("do", ""), "segment": segment, "value": action.get("value"), "reason": reason}
+    name = action.get("event") or action.get("code") or str(action.get("segment", ""))
+    shown = {"do": action.get("do", ""), "segment": name, "value": action.get("value"), "reason": reason}
     return {**shown, "why": _sentence(Reason, reason)}
 
 

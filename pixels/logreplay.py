@@ -17,8 +17,9 @@ from audience.talk import Talk
 from pixels.accesslog import LogFile, Reader, Skipped, UnreadableLog
 from pixels.batch import Ended, Repeats, entry_of, mark_repeats
 from pixels.commits import DatabaseAway
-from pixels.facts import Fire, Stored
+from pixels.facts import Fire
 from pixels.reasons import Outcome, Reason
+from pixels.stored import Stored
 
 BATCH_FIRES = 1_000
 LINES_BETWEEN_LOOKS = 1_000
@@ -54,7 +55,7 @@ class Report:
         yield f"{self.applied:>12,} applied"
         yield f"{self.duplicates:>12,} duplicates"
         yield f"{self.rejected.total():>12,} rejected" + (f": {rejected}" if rejected else "")
-        yield f"{self.suppressed:>12,} suppressed: the line does not say what the visitor wanted"
+        yield f"{self.suppressed:>12,} suppressed: the visitor has opted out, or the line does not say"
         for why in Skipped:
             yield f"{self.skipped[why]:>12,} {why}"
 

@@ -50,6 +50,16 @@ class Pixel(TenantModel):
         default=False,
         help_text="Let the tag say keep=7d, up to each segment's limit.",
     )
+    event_name = models.CharField(
+        "records an event",
+        max_length=255,
+        blank=True,
+        help_text=(
+            "What each fire is in the visitor's history, for example “purchase”. The tag may say order_id=…, "
+            "value=59.90 and other=…; one order counts once in 90 days. Empty: no event, except by /px tags, which "
+            "record a “conversion”."
+        ),
+    )
     # The built-in pixel that fires of /seg without a known pid are filed under: one per advertiser.
     is_direct = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -66,6 +76,11 @@ class Pixel(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.event_name and self.value_source == self.ValueSource.PAGE:
+            message = "The value in the tag belongs to the event here. Give the segments a fixed value, or none."
+            raise ValidationError({"value_source": message})
 
 
 class PixelAction(TenantModel):
@@ -242,6 +257,19 @@ class EventId(models.Model):
     """
 
     partitioning = Partitioning(column="seen_at", unit="day", ahead=7, keep_days=2)
+
+    pk = models.CompositePrimaryKey("id", "seen_at")
+    id = models.UUIDField()
+    seen_at = models.DateTimeField()
+
+
+class OrderId(models.Model):
+    """An order that a pixel has recorded: the same again within 90 days is no second event.
+
+    The id is a hash of (pixel, order_id).
+    """
+
+    partitioning = Partitioning(column="seen_at", unit="month", ahead=3, keep_days=91)
 
     pk = models.CompositePrimaryKey("id", "seen_at")
     id = models.UUIDField()

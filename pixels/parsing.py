@@ -4,7 +4,7 @@ Nothing here knows an advertiser or a segment. All of it takes any text and rais
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +22,8 @@ KNOWN_PARAMETERS = (
         *("member", "value", "keep", "other", "t", "redir", "pid", "pg", "eid", "order_id", "mb"),
     }
 )
+# Those of `/px`, where `id` is the pixel's number.
+PX_PARAMETERS = KNOWN_PARAMETERS | {"id"}
 # User sync (1.9).
 SETUID_PARAMETERS = (
     CONSENT_PARAMETERS
@@ -32,6 +34,8 @@ SETUID_PARAMETERS = (
 )
 MAPUID_PARAMETERS = SETUID_PARAMETERS - {"partner"} | {"seg", "seg_code", "keep"}
 GETUID_PARAMETERS = CONSENT_PARAMETERS | {"member", "url", "callback", "mb"}
+# Of a tag's free text, so much is kept.
+LONGEST_OTHER = 64
 # An id above every number that we give out; longer numbers are not worth the arithmetic.
 _BEYOND_ALL_NUMBERS = 10**18
 _CODE_SIGNS = string.ascii_letters + string.digits + "_-"
@@ -52,7 +56,7 @@ class Item(NamedTuple):
     lifetime: str = ""
 
 
-def read(query: str, known: frozenset[str] = KNOWN_PARAMETERS) -> tuple[dict[str, str], Reason | None]:
+def read(query: str, known: Set[str] = KNOWN_PARAMETERS) -> tuple[dict[str, str], Reason | None]:
     """Return the known parameters that are not empty, percent-decoded once, and what is wrong with the query.
 
     A repeated list parameter is joined by a comma. Of any other repeated one the first counts: with the fault it
@@ -80,7 +84,7 @@ def read(query: str, known: frozenset[str] = KNOWN_PARAMETERS) -> tuple[dict[str
 
 
 def read_items(values: Mapping[str, str], add: str = "add") -> list[Item]:
-    """Return what `/seg` asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`.
+    """Return what a tag asks for: adds, then removes. An item's own value and lifetime beat `value` and `keep`.
 
     `add` is the parameter that names what to add.
     """

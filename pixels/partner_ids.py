@@ -23,8 +23,8 @@ from audience import metrics
 from audience.columns import uuids
 from audience.identity import Key, Known, ProfileGone, check_locked, give, locate, lock, make, see
 from audience.talk import Talk, reads
-from pixels.facts import Stored
 from pixels.reasons import Outcome, Reason
+from pixels.stored import Stored
 
 log = structlog.get_logger(__name__)
 

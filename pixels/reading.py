@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from audience.instants import Instant
-from pixels import parsing
+from pixels import conversions, parsing
 from pixels.actions import Decided, decide, refuse_all
 from pixels.catalogue import KnownAdvertiser, KnownPixel, Picture
+from pixels.facts import Conversion
 from pixels.parsing import Item
 from pixels.reasons import Note, Reason
 from pixels.redirects import Target, read_target
 from pixels.sync import MAPUID, SYNC_PARAMETERS, Sync, read_sync
 
+PX = "/px"
+CALLS = frozenset({"/seg", PX})
 # What may stand in the tag of a pixel, and the pixel's own row decides.
 DECIDED_BY_PIXEL = ("add", "remove", "add_code", "remove_code", "seg", "seg_code", "member")
-LONGEST_OTHER = 64
 LONGEST_EVENT_ID = 64
 _EVENT_ID_SIGNS = string.ascii_letters + string.digits + "._-"
 # One tag stands on a few hosts; what claims to come from more is decided anew each time.
@@ -35,9 +37,10 @@ class Drop(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """One request line, `pixel_key` None for `/seg` and the user sync.
+    """One request line. `pixel_key` is the pixel's key, its number for `/px`, None for `/seg` and the user sync.
 
-    `is_lasting` is False where the same line may soon mean less, or is one browser's own.
+    `conversion` is without its context, which each request brings. `is_lasting` is False where the same line may soon
+    mean less, or is one browser's own.
     """
 
     pixel_key: str | None
@@ -48,6 +51,7 @@ class Reading:
     items: Sequence[Item] = ()
     owner: KnownAdvertiser | None = None
     pixel: KnownPixel | None = None
+    conversion: Conversion | None = None
     notes: tuple[Note, ...] = ()
     drop: Drop | None = None
     redirect: Target | None = None
@@ -84,14 +88,16 @@ def is_event_id(text: str) -> bool:
 
 def read_line(path: str, query: str, picture: Picture, host_owner: KnownAdvertiser | None, at: Instant) -> Reading:
     """Read a line. On a first-party host (`host_owner`) another advertiser's rows do not exist."""
-    is_key = path.startswith("/p/")
-    reading = Reading(path[len("/p/") : path.rindex(".")] if is_key else None, query, picture)
-    reading.values, reading.fault = parsing.read(query, SYNC_PARAMETERS.get(path, parsing.KNOWN_PARAMETERS))
-    if reading.pixel_key is None:
+    reading = Reading(None, query, picture)
+    known = parsing.PX_PARAMETERS if path == PX else SYNC_PARAMETERS.get(path, parsing.KNOWN_PARAMETERS)
+    reading.values, reading.fault = parsing.read(query, known)
+    if path == PX:
+        _find_by_number(reading, host_owner)
+    elif path.startswith("/p/"):
+        find_by_key(reading, path[len("/p/") : path.rindex(".")], host_owner, at)
+    else:
         reading.items = parsing.read_items(reading.values, "seg" if path == MAPUID else "add")
         _find_by_parameters(reading, host_owner, at)
-    else:
-        _find_by_key(reading, reading.pixel_key, host_owner, at)
     if path in SYNC_PARAMETERS:
         reading.sync = read_sync(path, reading.values, reading.owner)
         reading.is_lasting = False  # each browser has a line of its own, and would push the tags out
@@ -129,14 +135,41 @@ def _owner_of_parameters(reading: Reading, host_owner: KnownAdvertiser | None) -
     return host_owner
 
 
-def _find_by_key(reading: Reading, key: str, host_owner: KnownAdvertiser | None, at: Instant) -> None:
-    """`/p/<key>`: the pixel's row says what is done."""
-    pixel = _pixel(reading, key, at)
-    if pixel is None or (host_owner is not None and pixel.advertiser_id != host_owner.id):
+def _find_by_number(reading: Reading, host_owner: KnownAdvertiser | None) -> None:
+    """`/px`: the pixel's row names the event, the tag says what else is done."""
+    values = reading.values
+    reading.pixel_key = values.get("id", "")
+    reading.items = parsing.read_items({**values, "value": ""}, "seg")
+    pixel = reading.picture.pixels_by_number.get(parsing.read_number(reading.pixel_key) or 0)
+    member = values.get("member")
+    if pixel is None or (member and parsing.read_number(member) != pixel.advertiser_id):
         return
+    if _take_pixel(reading, pixel, host_owner):
+        _read_conversion(reading, pixel.event_name or conversions.DEFAULT_NAME)
+
+
+def find_by_key(reading: Reading, key: str, host_owner: KnownAdvertiser | None, at: Instant) -> None:
+    """`/p/<key>`: the pixel's row says what is done."""
+    reading.pixel_key = key
+    pixel = _pixel(reading, key, at)
+    if pixel is not None and _take_pixel(reading, pixel, host_owner):
+        reading.items = _items_of_pixel(pixel, reading)
+        if pixel.event_name:
+            _read_conversion(reading, pixel.event_name)
+
+
+def _take_pixel(reading: Reading, pixel: KnownPixel, host_owner: KnownAdvertiser | None) -> bool:
+    """Let a fire be this pixel's; not at a host of another advertiser, where it does not exist."""
+    if host_owner is not None and pixel.advertiser_id != host_owner.id:
+        return False
     reading.pixel = pixel
     reading.owner = reading.picture.advertisers.get(pixel.advertiser_id)
-    reading.items = _items_of_pixel(pixel, reading)
+    return True
+
+
+def _read_conversion(reading: Reading, name: str) -> None:
+    reading.conversion, notes = conversions.read(name, reading.values)
+    reading.notes += notes
 
 
 def _pixel(reading: Reading, key: str, at: Instant) -> KnownPixel | None:
@@ -147,7 +180,8 @@ def _pixel(reading: Reading, key: str, at: Instant) -> KnownPixel | None:
 def _items_of_pixel(pixel: KnownPixel, reading: Reading) -> Sequence[Item]:
     values = reading.values
     value, lifetime = values.get("value", ""), values.get("keep", "")
-    is_refused = (value and not pixel.takes_value) or (lifetime and not pixel.takes_lifetime)
+    is_of_event = pixel.event_name != ""
+    is_refused = (value and not pixel.takes_value and not is_of_event) or (lifetime and not pixel.takes_lifetime)
     if is_refused or not values.keys().isdisjoint(DECIDED_BY_PIXEL):
         _ignore_parameter(reading)
     value, lifetime = value if pixel.takes_value else "", lifetime if pixel.takes_lifetime else ""

@@ -1,27 +1,26 @@
 """Facts as lines of a spool: what a worker writes to its own disk while the database is away.
 
-    9b1c3f02 17 ["0193…",817200000000000,12,34,"ab12…",[["add",56,1,"fact",2592000000000,null,"restart","replace"]],…]
+    9b1c3f02 17 ["0193…",817200000000000,12,34,["browser","ab12…"],[["add",56,1,"fact",2592000000000,null,…]],…]
 
 is the CRC-32 of all that follows its blank, in eight hex digits; the record's number in its file, from 1; the fire as
-JSON, or a message of the HTTP API (`pixels.messages.records`). A line feed ends each record, so that what follows a
-damaged one can be read. The numbers tell how many records are lost where their line feeds are.
+JSON, or a message of the HTTP API (`pixels.messages.records`), or a browser's no. A line feed ends each record, so
+that what follows a damaged one can be read. The numbers tell how many records are lost where their line feeds are.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from audience.identity import Key
-from pixels.facts import Fact, Fire
+from pixels.facts import Conversion, Fact, Fire, FromServer, Withdrawal
 from pixels.messages import records as messages
 from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
 from segments.membership import Change
 from segments.models import Cause
 
-_TEXTS_OF_FIRE = 7  # from `actions` to `device`
 _REASONS = {str(reason): reason for reason in Reason}
 _NOTES = {str(note): note for note in Note}
 _CAUSES = {str(cause): cause for cause in Cause}
@@ -38,7 +37,7 @@ class Records:
 
 def line_of(number: int, fact: Fact) -> bytes:
     """Return the record of a fact, the `number`-th of its file, with its line feed."""
-    values = messages.values_of(fact) if isinstance(fact, Arrival) else _values(fact)
+    values = _WRITERS[type(fact)](fact)
     body = f"{number} {json.dumps(values, separators=(',', ':'))}".encode()
     return b"%08x %b\n" % (crc32(body), body)
 
@@ -72,9 +71,14 @@ def _whole(line: bytes) -> Fact | None:
 
 
 def _values(fire: Fire) -> Sequence[object]:
-    browser = fire.browser.value if fire.browser else None
-    # Without `id_syncs`, the last field: its answer is out before anything is stored.
-    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-1]]
+    browser = fire.browser[1:] if fire.browser else None
+    server = None if fire.server is None else _values_of_server(fire.server)
+    # Without `id_syncs`, the last field.
+    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-2], server]
+
+
+def _values_of_server(server: FromServer) -> Sequence[object]:
+    return [server.at, server.once.hex() if server.once else None, server.must_be_known]
 
 
 def _fact_of(line: bytes) -> tuple[int, Fact]:
@@ -83,15 +87,26 @@ def _fact_of(line: bytes) -> tuple[int, Fact]:
         raise ValueError("The record is damaged.")
     number, _, text = body.partition(b" ")
     values = json.loads(text)
-    return int(number), messages.arrival_of(values) if isinstance(values, dict) else _fire_of(values)
+    if not isinstance(values, dict):
+        return int(number), _fire_of(values)
+    return int(number), _withdrawal_of(values) if "keys" in values else messages.arrival_of(values)
+
+
+def _values_of_withdrawal(withdrawal: Withdrawal) -> dict[str, Any]:
+    at, keys, fire = withdrawal
+    return {"received_at": at, "keys": keys, "fire": None if fire is None else _values(fire)}
+
+
+def _withdrawal_of(values: dict[str, Any]) -> Withdrawal:
+    fire = values["fire"]
+    keys = tuple(Key(*key) for key in values["keys"])
+    return Withdrawal(values["received_at"], keys, None if fire is None else _fire_of(fire))
 
 
 def _fire_of(values: Sequence[Any]) -> Fire:
-    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = values
-    # A record of an earlier version ends before them.
-    partner_ids = others.pop() if len(others) > _TEXTS_OF_FIRE else []
-    key = None if browser is None else Key(advertiser_id, "browser", browser)
-    return Fire(
+    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others, ids, conversion, server = values
+    key = None if browser is None else Key(advertiser_id, *browser)
+    fire = Fire(
         bytes.fromhex(fire_id),
         at,
         advertiser_id,
@@ -101,9 +116,25 @@ def _fire_of(values: Sequence[Any]) -> Fire:
         None if reason is None else _REASONS[reason],
         tuple(_NOTES[note] for note in notes),
         *others,
-    )._replace(partner_ids=tuple(Key(*key) for key in partner_ids))
+    )
+    return fire._replace(
+        partner_ids=tuple(Key(*one) for one in ids),
+        conversion=None if conversion is None else Conversion(*conversion),
+        server=None if server is None else _server_of(*server),
+    )
+
+
+def _server_of(at: int, once: str | None, must_be_known: bool) -> FromServer:
+    return FromServer(at, None if once is None else bytes.fromhex(once), must_be_known)
 
 
 def _change_of(values: Sequence[object]) -> Change:
     change = Change(*values)  # type: ignore[arg-type]
     return change._replace(cause=_CAUSES[change.cause])
+
+
+_WRITERS: dict[type[Fact], Callable[[Any], Any]] = {
+    Fire: _values,
+    Arrival: messages.values_of,
+    Withdrawal: _values_of_withdrawal,
+}

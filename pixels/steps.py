@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from audience.identity import Key
 from audience.instants import Instant
 from pixels import agents, parsing
 from pixels.answers import Answer, check_answer
@@ -41,6 +42,11 @@ class Request:
     address: str
     request_id: str | None = None
 
+    def cookies(self) -> str:
+        """Return all cookies in one line. HTTP/1.1 has one Cookie line; others may have several."""
+        lines = self.headers.get_all("cookie")
+        return lines[0] if len(lines) == 1 else "; ".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -62,6 +68,13 @@ class Browser(NamedTuple):
     is_reminted: bool = False
 
 
+class No(NamedTuple):
+    """A browser's no: the cookie lines that keep it and take the id away, and the identifiers that the id was."""
+
+    set_cookies: tuple[str, ...]
+    keys: tuple[Key, ...]
+
+
 @dataclass(slots=True)
 class Draft:
     """One fire on its way through the steps."""
@@ -71,6 +84,7 @@ class Draft:
     reading: Reading
     agent: agents.Agent
     browser: Browser | None = None
+    no: No | None = None
     is_replayed: bool = False
 
 
@@ -88,7 +102,7 @@ class Steps:
         self._of_line: list[tuple[int, OfLine]] = [
             (0, self.drop_too_long),
             (1, drop_badly_written),
-            # 2, of the request. 1.10: the opt-out cookie
+            # 2, of the request: the opt-out cookie
             (3, drop_personal_data),
             (4, drop_without_advertiser),
             (5, drop_without_pixel),
@@ -100,6 +114,7 @@ class Steps:
             # `eid` and one-time numbers: the committer knows what came before
         ]
         self._of_request: list[tuple[int, OfRequest]] = [
+            (2, drop_opted_out),
             (10, drop_bots),
             (11, drop_cookieless),
             (12, self.drop_too_frequent),
@@ -156,15 +171,15 @@ def drop_personal_data(reading: Reading) -> Reason | None:
 
 def drop_without_advertiser(reading: Reading) -> Reason | None:
     """Drop what leads to no advertiser, and codes or ids without `member`."""
+    member = reading.values.get("member")
+    if not member and any(item.is_code for item in reading.items):
+        return Reason.MISSING_MEMBER
     if reading.pixel_key is not None:
         return None  # its pixel says whose it is
-    member = reading.values.get("member")
     if member:
         if reading.owner is not None:
             return None
         return Reason.UNKNOWN_MEMBER if parsing.read_number(member) else Reason.BAD_NUMBER
-    if any(item.is_code for item in reading.items):
-        return Reason.MISSING_MEMBER
     if reading.owner is not None:
         return None
     if reading.sync is not None:
@@ -187,7 +202,8 @@ def drop_bad_sync(reading: Reading) -> Reason | None:
 
 
 def drop_empty(reading: Reading) -> Reason | None:
-    return None if reading.items or (reading.sync and reading.sync.ids) else Reason.EMPTY
+    is_something = reading.items or reading.conversion is not None or (reading.sync and reading.sync.ids)
+    return None if is_something else Reason.EMPTY
 
 
 def drop_unsigned(reading: Reading) -> Reason | None:
@@ -195,6 +211,10 @@ def drop_unsigned(reading: Reading) -> Reason | None:
     if "sig" in reading.values:
         return Reason.SIGNATURE_BAD
     return Reason.SIGNATURE_MISSING if "cid" in reading.values else None
+
+
+def drop_opted_out(draft: Draft) -> Reason | None:
+    return None if draft.no is None else Reason.OPTED_OUT
 
 
 def drop_bots(draft: Draft) -> Reason | None:

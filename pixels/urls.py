@@ -11,6 +11,8 @@ urlpatterns = [
     path("setuid", views.fire, name="setuid"),
     path("mapuid", views.fire, name="mapuid"),
     re_path(r"^getuid(?:nb|u|j|p)?$", views.fire, name="getuid"),
+    path("px", views.fire, name="px"),
     re_path(r"^p/(?P<key>[^/]+)\.(?P<form>gif|js)$", views.fire, name="pixel"),
+    re_path(r"^(?P<call>optout|optout\.gif|optin)$", views.call, name="opt-out"),
     re_path(r"^v1/(?P<call>.+)$", views.call, name="message"),
 ]

@@ -18,7 +18,7 @@ from pixels.endpoint import Pending
 from pixels.intake import Intake
 from pixels.messages import replies
 from pixels.messages.bodies import BODY_BYTES
-from pixels.messages.endpoint import Asked, Posted
+from pixels.messages.delivery import Received
 from pixels.messages.errors import RequestError
 from pixels.steps import Request
 
@@ -41,6 +41,19 @@ class Waiter:
         """Return what was stored, None where nothing is known to be."""
         self._is_answered.wait(PATIENCE_SECONDS)
         return self.stored
+
+
+class _Response(HttpResponse):
+    """An answer with all its cookies: Django's own headers hold one of each name, and its cookies not every one."""
+
+    def __init__(self, answer: Answer) -> None:
+        headers = {name: value for name, value in answer.headers if name != "set-cookie"}
+        super().__init__(answer.body, status=answer.status, headers=headers)
+        self._cookies = [("set-cookie", value) for name, value in answer.headers if name == "set-cookie"]
+
+    def items(self) -> Any:
+        """Give a server what it sends."""
+        return [*super().items(), *self._cookies]
 
 
 class MetaHeaders:
@@ -74,7 +87,7 @@ class Counter:
         self._background.call(self._submit, pending, waiter)
         return waiter.wait()
 
-    def deliver(self, received: Posted | Asked) -> Answer:
+    def deliver(self, received: Received) -> Answer:
         """Wait for the answer of the HTTP API."""
         try:
             return self._background.run(self.intake.deliver(received), PATIENCE_SECONDS)
@@ -115,7 +128,7 @@ def stop_intake() -> None:
 
 @csrf_exempt
 def fire(request: HttpRequest, **_: str) -> HttpResponse:
-    """Answer `/seg`, `/p/<key>.gif|.js`, the user sync and the SDK."""
+    """Answer `/seg`, `/px`, `/p/<key>.gif|.js`, the user sync and the SDK."""
     # A fire has no session. Without one the session's middleware leaves the answer alone: no cookie, no `Vary`.
     if hasattr(request, "session"):
         del request.session
@@ -129,7 +142,7 @@ def fire(request: HttpRequest, **_: str) -> HttpResponse:
 
 @csrf_exempt
 def call(request: HttpRequest, **_: str) -> HttpResponse:
-    """Answer the HTTP API under `/v1/`."""
+    """Answer the HTTP API under `/v1/`, and the opt-out."""
     if hasattr(request, "session"):
         del request.session
     desk = counter()
@@ -161,4 +174,4 @@ def _request(request: HttpRequest) -> Request:
 
 
 def _response(answer: Answer) -> HttpResponse:
-    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+    return _Response(answer)

@@ -81,6 +81,9 @@ class Places:
         return _place(records) if records else NOWHERE
 
 
+NO_PLACES = Places(())
+
+
 @cache
 def places_of_installation() -> Places:
     return Places(settings.MUSTER_PLACE_DATABASE)

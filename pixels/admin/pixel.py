@@ -126,7 +126,7 @@ class PixelAdmin(RemovableAdmin):
     search_fields = ("name", "public_key")
     search_help_text = "Search by name or key"
     inlines = (PixelActionInline,)
-    fields = ("name", "state", "value_source", "may_tags_set_lifetime")
+    fields = ("name", "state", "event_name", "value_source", "may_tags_set_lifetime")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.tag_of_segments)
@@ -187,7 +187,8 @@ class PixelAdmin(RemovableAdmin):
     @admin.display(description="A fire")
     def what_it_does(self, row: Any) -> str:
         actions = [action for action in row.actions.all() if action.segment.deleted_at is None]
-        shown = [f"{'adds to' if one.do == one.Do.ADD else 'removes from'} {one.segment.name}" for one in actions]
+        shown = [f"records “{row.event_name}”"] if row.event_name else []
+        shown += [f"{'adds to' if one.do == one.Do.ADD else 'removes from'} {one.segment.name}" for one in actions]
         more = [f"and {len(shown) - 2} more"] if len(shown) > 2 else []
         return ", ".join([*shown[:2], *more]) or ("" if row.is_direct else "does nothing yet")
 

@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from audience.admin.base import taken_seat
 from audience.models import Advertiser
-from pixels.tags import Address, Format, Subject, Tag, make_tag
+from pixels.tags import Address, Format, Subject, Tag, addresses_of, make_tag
 
 MOST_ADDRESSES = 10
 MAILS_PER_HOUR = 20
@@ -40,9 +40,9 @@ class TagForm(forms.Form):
         help_text="A host of your own domain also works where browsers block other sites' cookies.",
     )
 
-    def __init__(self, data: Any, advertiser: Advertiser, *, has_key: bool) -> None:
+    def __init__(self, data: Any, advertiser: Advertiser, subject: Subject) -> None:
         hosts = [settings.MUSTER_PIXEL_URL, *(f"https://{host}" for host in advertiser.first_party_hosts)]
-        addresses = [choice for choice in Address.choices if has_key or choice[0] != Address.PIXEL]
+        addresses = addresses_of(subject)
         defaults = {"form": Format.SCRIPT.value, "address": addresses[0][0], "host": hosts[0]}
         known = {name: data.get(name) for name in defaults if data.get(name)}
         super().__init__({**defaults, **known})
@@ -99,9 +99,9 @@ class Result:
 def draw(request: HttpRequest, subject: Subject) -> Result:
     """Return the tag as the request's options want it; options that do not exist are the defaults."""
     advertiser = taken_seat(request).advertiser
-    form = TagForm(request.POST or request.GET, advertiser, has_key=bool(subject.key))
+    form = TagForm(request.POST or request.GET, advertiser, subject)
     if not form.is_valid():
-        form = TagForm({}, advertiser, has_key=bool(subject.key))
+        form = TagForm({}, advertiser, subject)
         form.is_valid()
     chosen = form.cleaned_data
     return Result(form, make_tag(subject, chosen["host"], Format(chosen["form"]), Address(chosen["address"])))
@@ -112,8 +112,12 @@ def as_json(result: Result) -> JsonResponse:
 
 
 def as_file(request: HttpRequest, subject: Subject, result: Result) -> HttpResponse:
-    """Return the tag as a download: .txt with the guide, or .html, a page that fires when it is opened."""
-    ending = "html" if request.GET.get("as") == "html" else "txt"
+    """Return the tag as a download: .txt with the guide, or .html, a page that fires when it is opened.
+
+    A command for a server stands in no page.
+    """
+    is_page = request.GET.get("as") == "html" and not result.tag.is_for_server
+    ending = "html" if is_page else "txt"
     text = render_to_string(f"pixels/mail/tag.{ending}", _texts(subject, result.tag))
     kind = "text/html" if ending == "html" else "text/plain"
     name = slugify(subject.name)[:50] or "muster"

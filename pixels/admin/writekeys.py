@@ -17,10 +17,10 @@ from audience.models import Role, WriteKey
 from audience.writekeys import issue_write_key, revoke_write_key
 from pixels.messages.errors import MessageError
 from pixels.messages.outcomes import End, ends_of
-from pixels.reasons import Outcome
+from pixels.reasons import SUPPRESSING, Outcome
 from pixels.sdk import SNIPPET
 
-_SENTENCES = {str(error): error.label for error in MessageError}
+_SENTENCES = {str(error): error.label for error in (*MessageError, *SUPPRESSING)}
 
 
 @admin.register(WriteKey)

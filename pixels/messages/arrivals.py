@@ -6,7 +6,7 @@ from typing import NamedTuple
 from audience.instants import Instant
 from audience.messages import Message
 from pixels.messages.errors import MessageError
-from pixels.reasons import Outcome
+from pixels.reasons import Outcome, Reason
 
 
 class Arrival(NamedTuple):
@@ -22,6 +22,7 @@ class Arrival(NamedTuple):
     key_id: int
     message: Message | None
     error: MessageError | None = None
+    suppressed: Reason | None = None  # the visitor's no: nothing of the message is kept
 
 
 @dataclass(slots=True)
@@ -33,3 +34,8 @@ class Kept:
     error: MessageError | None = None
     joined: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
+
+    @property
+    def reason(self) -> Reason | MessageError | None:
+        """Why it is refused or suppressed."""
+        return self.error or self.arrival.suppressed

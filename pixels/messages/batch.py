@@ -60,9 +60,11 @@ def refused(arrival: Arrival) -> Kept:
 
 
 def kept_of(arrival: Arrival) -> Kept:
-    """Return an arrival as it begins its way: applied, unless it is refused."""
+    """Return an arrival as it begins its way: applied, unless it is refused or suppressed."""
     if arrival.error is not None:
         return Kept(arrival, Outcome.REJECTED, arrival.error)
+    if arrival.suppressed is not None:
+        return Kept(arrival, Outcome.SUPPRESSED)
     return Kept(arrival, Outcome.APPLIED)
 
 
@@ -85,7 +87,7 @@ def _count_columns(kept: Sequence[Kept]) -> list[Column | str]:
             one.arrival.key_id,
             one.arrival.received_at - one.arrival.received_at % HOUR,
             str(one.outcome),
-            str(one.error or ""),
+            str(one.reason or ""),
         )
         for one in kept
     )

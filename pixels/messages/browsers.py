@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from audience.identity import Key
 from audience.instants import Instant, unix_days
 from pixels import cookie
-from pixels.browsers import Cookies
 from pixels.catalogue import KnownAdvertiser
 from pixels.cookie import BrowserId
+from pixels.cookies import Cookies
 from pixels.messages.bodies import Object
 from pixels.steps import Request
 
@@ -32,7 +32,7 @@ def known_browser(
 ) -> Sending | None:
     """Return the browser that a request proves; `told` is the id in its body, beside that of the header."""
     today = unix_days(at)
-    browser = cookies.read(request, is_first_party=is_first_party, today=today)
+    browser = cookies.read(request.cookies(), is_first_party=is_first_party, today=today)
     if browser.is_known:
         return Sending(_key(owner, browser.random), browser.random, browser.set_cookie)
     for value in (request.headers.get(HEADER), told):
@@ -47,7 +47,7 @@ def new_browser(
 ) -> Sending:
     """Return a browser that gets its id now."""
     today = unix_days(at)
-    browser = cookies.read(request, is_first_party=is_first_party, today=today)
+    browser = cookies.read(request.cookies(), is_first_party=is_first_party, today=today)
     value = cookies.signer.sign(BrowserId(browser.random, today, cookies.signer.key_id))
     return Sending(_key(owner, browser.random), browser.random, browser.set_cookie, value)
 

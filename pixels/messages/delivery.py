@@ -10,22 +10,37 @@ from typing import Any
 
 from audience.instants import moment
 from pixels.answers import Answer
-from pixels.facts import Fact
-from pixels.messages.arrivals import Arrival, Kept
-from pixels.messages.endpoint import Asked, MessageEndpoint, Posted
+from pixels.batch import Ended
+from pixels.facts import Fact, Withdrawal
+from pixels.messages import replies
+from pixels.messages.arrivals import Kept
+from pixels.messages.endpoint import Asked, MessageEndpoint, Posted, PostedFires
+from pixels.messages.errors import RequestError
 from pixels.messages.ownsegments import Reader
+from pixels.optout.endpoint import BUSY, OptingOut
 from pixels.reasons import Outcome
 
+# What has to be committed or read before its answer.
+Received = Posted | PostedFires | Asked | OptingOut
 Submit = Callable[[Fact, Any], bool]
 
 
-async def deliver(received: Posted | Asked, endpoint: MessageEndpoint, submit: Submit, reader: Reader) -> Answer:
-    """Return the answer of what `endpoint` has received. `submit` hears of futures, one for each message."""
+async def deliver(received: Received, endpoint: MessageEndpoint, submit: Submit, reader: Reader) -> Answer:
+    """Return the answer of what has been received. `submit` hears of futures, one for each fact."""
+    if isinstance(received, OptingOut):
+        return BUSY if await commit([received.withdrawal], submit) is None else received.answer
     if isinstance(received, Asked):
         return endpoint.own_segments(received, await reader.read(received.own, moment(received.at)))
-    kept = await _commit(received.arrivals, submit)
-    if kept is None:
-        return endpoint.busy(received)
+    if isinstance(received, PostedFires):
+        ended = await commit([one.fact for one in received.sent], submit)
+        if ended is None:
+            return replies.refusal(RequestError.BUSY)
+        return endpoint.reply_to_fires(received, [one for one in ended if not isinstance(one, Withdrawal)])
+    no = [received.withdrawal] if received.withdrawal is not None else []
+    ended = await commit([*received.arrivals, *no], submit)
+    if ended is None:
+        return replies.refusal(RequestError.BUSY, received.headers)
+    kept = [one for one in ended if isinstance(one, Kept)]
     is_pending = any(one.outcome is Outcome.PENDING for one in kept)
     if received.own is None or is_pending:
         return endpoint.reply(received, kept)
@@ -33,15 +48,15 @@ async def deliver(received: Posted | Asked, endpoint: MessageEndpoint, submit: S
     return endpoint.reply(received, kept, await reader.read(received.own, now))
 
 
-async def _commit(arrivals: Sequence[Arrival], submit: Submit) -> list[Kept] | None:
-    """Return how the messages ended; None where one of them is not kept: its client sends all of them again."""
+async def commit(facts: Sequence[Fact], submit: Submit) -> list[Ended] | None:
+    """Return how facts ended; None where one of them is not kept: its client sends all of them again."""
     loop = asyncio.get_running_loop()
-    waiting: list[asyncio.Future[Kept | None]] = []
-    for arrival in arrivals:
-        future: asyncio.Future[Kept | None] = loop.create_future()
-        if not submit(arrival, future):
+    waiting: list[asyncio.Future[Ended | None]] = []
+    for fact in facts:
+        future: asyncio.Future[Ended | None] = loop.create_future()
+        if not submit(fact, future):
             return None
         waiting.append(future)
-    kept = [await one for one in waiting]
-    good = [one for one in kept if one is not None]
-    return good if len(good) == len(kept) else None
+    ended = [await one for one in waiting]
+    good = [one for one in ended if one is not None]
+    return good if len(good) == len(ended) else None

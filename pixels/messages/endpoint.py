@@ -14,20 +14,26 @@ from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
 from pixels.answers import NOT_FOUND, Answer, Header
-from pixels.browsers import Cookies, owner_of_host
 from pixels.catalogue import Catalogue, KnownAdvertiser
+from pixels.cookies import Cookies
+from pixels.facts import Withdrawal
+from pixels.firstparty import owner_of_host
 from pixels.limits import Rate, network_of
-from pixels.messages import bodies, cors, replies
+from pixels.messages import bodies, cors, replies, serverfires
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.browsers import Sending, known_browser, names_nobody, new_browser, told_id
 from pixels.messages.credentials import read_key
 from pixels.messages.errors import Refused, RequestError
+from pixels.messages.optedout import suppress
 from pixels.messages.ownsegments import OwnSegments, Shown, written
-from pixels.messages.reading import Read, read_request
+from pixels.messages.reading import Read, messages_of, read_request
 from pixels.messages.sender import KnownWriteKey, Sender
+from pixels.messages.serverfires import Named
 from pixels.messages.surroundings import seen_of
+from pixels.optout.noes import said_before
 from pixels.reasons import Outcome
-from pixels.steps import Request
+from pixels.steps import No, Request
+from pixels.stored import Stored
 
 PREFIX = "/v1/"
 CALLS: dict[str, Kind | None] = {
@@ -66,6 +72,8 @@ class Posted:
     shows_segments: bool
     # Whose segments the answer shows, where it may show any.
     own: OwnSegments | None
+    # What a browser that has opted out still held.
+    withdrawal: Withdrawal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,13 @@ class Asked:
     own: OwnSegments
     at: Instant
     headers: list[Header]
+
+
+@dataclass(frozen=True, slots=True)
+class PostedFires:
+    """Fires of a server that wait for their commit."""
+
+    sent: Sequence[Named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +118,10 @@ class MessageEndpoint:
         self._server_keys = Rate(limits.per_server_key)
         self._readers = Rate(READS_PER_BROWSER)
 
-    def receive(self, request: Request, body: bytes) -> Answer | Posted | Asked:
+    def receive(self, request: Request, body: bytes) -> Answer | Posted | PostedFires | Asked:
         """Return the answer, or what has to be committed or read before it."""
         path, call = request.path, request.path.removeprefix(PREFIX)
-        is_post, is_own = call in CALLS, path == OWN_SEGMENTS
+        is_post, is_own = call in CALLS or path == serverfires.PATH, path == OWN_SEGMENTS
         if not is_post and not is_own and not _is_settings(path):
             return NOT_FOUND
         if not self._catalogue.is_loaded:
@@ -117,6 +132,8 @@ class MessageEndpoint:
             allowed = "POST, OPTIONS" if is_post else "GET, OPTIONS"
             return replies.refusal(RequestError.METHOD_NOT_ALLOWED, [("allow", allowed)])
         try:
+            if path == serverfires.PATH:
+                return self._receive_fires(request, body)
             if is_post:
                 return self._post(request, CALLS[call], body)
             return self._ask(request) if is_own else self._settings(request)
@@ -130,13 +147,23 @@ class MessageEndpoint:
             more |= self._shown(posted, kept, segments)
         return replies.reply(posted.reads, kept, more, posted.headers)
 
-    def busy(self, posted: Posted) -> Answer:
-        """Return the answer of messages of which one at least is not kept."""
-        return replies.refusal(RequestError.BUSY, posted.headers)
+    def reply_to_fires(self, posted: PostedFires, ended: Sequence[Stored | Kept]) -> Answer:
+        """Return the answer of a server's fires that are kept."""
+        return serverfires.reply(posted.sent, ended, self._catalogue.picture)
 
     def own_segments(self, asked: Asked, segments: Sequence[Shown]) -> Answer:
         """Return the answer for a page that asked for its browser's segments."""
         return _segments_answer(asked.at, segments, asked.headers)
+
+    def _receive_fires(self, request: Request, body: bytes) -> PostedFires:
+        content = bodies.read(body)
+        call = self._call(request, read_key(request.headers.get("authorization"), content.get("writeKey")))
+        if not call.key.is_server:
+            raise Refused(RequestError.SERVER_KEY_NEEDED)
+        if not self._is_within_rate(call):
+            raise Refused(RequestError.RATE_LIMITED)
+        by = serverfires.Sending(call.key, call.owner, self._catalogue.picture, self._cookies.signer, call.at)
+        return PostedFires(serverfires.read(content, by))
 
     def _post(self, request: Request, kind: Kind | None, body: bytes) -> Answer | Posted:
         origin = request.headers.get("origin")
@@ -150,6 +177,8 @@ class MessageEndpoint:
                 return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
             if not self._is_within_rate(call):
                 raise Refused(RequestError.RATE_LIMITED)
+            if (no := self._no(call, content)) is not None:
+                return self._suppressed(call, len(messages_of(content, kind)), no, headers)
             sending = self._sending(call, content)
             reads = read_request(content, kind, self._sender(call, sending), size=len(unpacked))
         except Refused as refused:
@@ -171,9 +200,25 @@ class MessageEndpoint:
         own = OwnSegments(sending.key) if may_read else None
         return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
+    def _no(self, call: _Call, content: bodies.Object) -> No | None:
+        """Return what the browser that sends has said by its cookie. A server has none that it could mean.
+
+        1.4 belongs here: consent, from context, query and headers.
+        """
+        if call.key.is_server:
+            return None
+        request, picture = call.request, self._catalogue.picture
+        return said_before(self._cookies, request.cookies(), picture, self._host_owner(request), told_id(content))
+
+    def _suppressed(self, call: _Call, number: int, no: No, headers: list[Header]) -> Posted:
+        reads, arrivals = suppress(number, call.key, call.at)
+        headers = [*headers, *(("set-cookie", line) for line in no.set_cookies)]
+        withdrawal = Withdrawal(call.at, no.keys) if no.keys else None
+        shows_segments = "segments=1" in call.request.query.split("&")
+        return Posted(reads, arrivals, headers, None, shows_segments, None, withdrawal)
+
     def _sending(self, call: _Call, content: bodies.Object) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
-        # 1.4 belongs here: the opt-out cookie and consent, from context, query and headers.
         found = self._browser(call, told_id(content))
         is_page = not call.key.is_server and call.request.headers.get("origin") is not None
         if found is None and is_page and names_nobody(content):
@@ -219,7 +264,7 @@ class MessageEndpoint:
             raise Refused(RequestError.ORIGIN_NOT_ALLOWED)
         headers = cors.listed(origin)
         found = self._browser(call, None)
-        if found is None:
+        if found is None or self._cookies.opt_outs_in(request.cookies()):
             return _segments_answer(call.at, [], headers)
         if not self._readers.allows(found.random):
             return replies.refusal(RequestError.RATE_LIMITED, headers)

@@ -12,9 +12,9 @@ class RequestError(TextChoices):
     INVALID_JSON = "invalid_json", "The body is no JSON object. NaN and Infinity are no JSON."
     PAYLOAD_TOO_LARGE = (
         "payload_too_large",
-        "The body is larger than 500 kB unpacked, or holds more than 2,500 events.",
+        "The body is larger than 500 kB unpacked, or holds more than 2,500 events or 1,000 fires.",
     )
-    EMPTY_BATCH = "empty_batch", "The batch holds no messages."
+    EMPTY_BATCH = "empty_batch", "The batch holds no messages, or no fires."
     MISSING_WRITE_KEY = "missing_write_key", "No write key came, neither by Basic auth nor as writeKey."
     UNKNOWN_WRITE_KEY = "unknown_write_key", "This write key is not known or has been switched off."
     WRITE_KEY_CONFLICT = "write_key_conflict", "Basic auth and writeKey name two different write keys."
@@ -43,15 +43,15 @@ STATUS = {
 class MessageError(TextChoices):
     """What is wrong with one message: it is not kept, its neighbours are."""
 
-    NO_ID = "no_id", "A message needs a userId or an anonymousId (a group call also a groupId), up to 300 characters."
+    NO_ID = "no_id", "A message needs a userId or an anonymousId (a group call also a groupId), a fire an identifier."
     NO_EVENT_NAME = "no_event_name", "A track call needs an event name."
     BAD_TYPE = "bad_type", "The type of the message is not known, or a field of it is not of its type."
-    BAD_TIME = "bad_time", "timestamp or sentAt is no time such as 2026-11-22T10:15:00Z."
+    BAD_TIME = "bad_time", "A time is not written as 2026-11-22T10:15:00Z is."
     TOO_OLD = "too_old", "The message is older than 30 days, or than events are kept."
     TOO_LARGE = "too_large", "The message is larger than 32 kB, or a name, a text or a number in it is too large."
     TOO_DEEP = "too_deep", "Properties and traits may be nested five deep."
     TOO_MANY_PROPERTIES = "too_many_properties", "A message has at most 255 properties or traits."
-    BAD_MESSAGE_ID = "bad_message_id", "messageId is a text of up to 100 characters."
+    BAD_MESSAGE_ID = "bad_message_id", "messageId, and the id of a fire, is a text of up to 100 characters."
     UNPROVEN_USER = "unproven_user", "A public key cannot speak for a userId alone. Send anonymousId or userHash too."
     BAD_HASH = "bad_hash", "userHash or groupHash does not fit. Nothing was stored."
     NEEDS_SERVER_KEY = "needs_server_key", "This call needs a server key."

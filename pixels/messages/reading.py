@@ -54,8 +54,13 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
     `size` is the body's in bytes, unpacked. Raises `Refused`.
     """
     envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= EVENT_BYTES)
+    return [_read(one, kind, sender, envelope) for one in messages_of(body, kind)]
+
+
+def messages_of(body: Object, kind: Kind | None) -> list[Any]:
+    """Return what a body holds: itself where it is one message, or without a kind its batch. Raises `Refused`."""
     if kind is not None:
-        return [_read(body, kind, sender, envelope)]
+        return [body]
     batch = body.get("batch")
     if not isinstance(batch, list):
         raise Refused(RequestError.INVALID_JSON)
@@ -63,7 +68,7 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
         raise Refused(RequestError.EMPTY_BATCH)
     if len(batch) > EVENTS:
         raise Refused(RequestError.PAYLOAD_TOO_LARGE)
-    return [_read(one, None, sender, envelope) for one in batch]
+    return batch
 
 
 def fact_id(advertiser_id: int, name: str) -> bytes:
@@ -76,7 +81,7 @@ def _read(raw: Any, kind: Kind | None, sender: Sender, envelope: Envelope) -> Re
     try:
         if not isinstance(raw, dict):
             raise Bad(MessageError.BAD_TYPE)
-        name = _name(raw.get("messageId"))
+        name = name_of(raw.get("messageId"))
         return Read(name, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
     except Bad as bad:
         return Read(name, error=bad.error)
@@ -150,7 +155,8 @@ def _context(raw: Object) -> Object:
     return context if isinstance(context, dict) else {}
 
 
-def _name(value: object) -> str:
+def name_of(value: object) -> str:
+    """Return the id that a client gave, empty where it gave none. Raises `Bad`."""
     if value is None or value == "":
         return ""
     if not isinstance(value, str) or len(value) > LONGEST_MESSAGE_ID:

@@ -6,6 +6,7 @@ from audience.identity import Key
 from audience.messages import Message
 from pixels.messages.arrivals import Arrival
 from pixels.messages.errors import MessageError
+from pixels.reasons import Reason
 
 _ERRORS = {str(error): error for error in MessageError}
 
@@ -21,8 +22,12 @@ def values_of(arrival: Arrival) -> dict[str, Any]:
 
 def arrival_of(values: dict[str, Any]) -> Arrival:
     """Return the arrival that `values_of` wrote so. Raises KeyError, TypeError or ValueError for anything else."""
-    error, told = values["error"], values["message"]
-    values |= {"id": bytes.fromhex(values["id"]), "error": None if error is None else _ERRORS[error]}
+    error, suppressed, told = values["error"], values["suppressed"], values["message"]
+    values |= {
+        "id": bytes.fromhex(values["id"]),
+        "error": None if error is None else _ERRORS[error],
+        "suppressed": None if suppressed is None else Reason(suppressed),
+    }
     return Arrival(**{**values, "message": None if told is None else _message_of(told)})
 
 

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from audience.context.place import Places
+from audience.context.place import NO_PLACES, Places
 from audience.context.reading import NOTHING_LISTED, NOTHING_SEEN, Keeping, Seen
 from audience.identity import Key
 from audience.instants import Instant
 from audience.models import Event
 from pixels.messages.times import DAY, PUBLIC_KEY_DAYS
-
-_NO_PLACES = Places(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Sender:
     secrets: tuple[str, ...] = field(default=(), repr=False)  # those with which the advertiser proves its users
     seen: Seen = field(default=NOTHING_SEEN, repr=False)
     keeping: Keeping = NOTHING_LISTED
-    places: Places = field(default=_NO_PLACES, repr=False)
+    places: Places = field(default=NO_PLACES, repr=False)
     retention: int = Event.partitioning.keep_days * DAY  # how long events are kept, in microseconds
 
     @property

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from audience.context.place import Places
 from audience.instants import HOUR
 from audience.writekeys import digest_of
-from pixels.browsers import Cookies
 from pixels.catalogue import KnownAdvertiser, KnownPixel, KnownSegment, Picture
 from pixels.cookie import Signer
+from pixels.cookies import Cookies
 from pixels.endpoint import Endpoint
 from pixels.hosts import Hosts
 from pixels.messages.endpoint import CallLimits, MessageEndpoint

@@ -114,6 +114,16 @@ def test_a_line_without_its_consent_fields_leaves_nothing_but_a_count(missing):
     assert stranger == Fire(stranger.id, stranger.received_at, None, None, None, reason=Reason.UNKNOWN_PIXEL)
 
 
+def test_a_visitor_who_has_opted_out_is_suppressed_by_a_log_too():
+    found = fire(cookie=new_cookie()[0], opt_out="1")
+    assert (found.reason, found.browser, found.page_host, found.page_path) == (
+        Reason.OPTED_OUT,
+        None,
+        "shop.example",
+        "",
+    )
+
+
 def test_consent_reaches_the_door_as_the_visitor_said_it():
     logged = accesslog.read(line(gpc="1", opt_out="1", cookie="__Host-muid=x"))
     assert logged.request.headers.get("sec-gpc") == "1"
@@ -307,6 +317,7 @@ def test_our_cookies_are_logged_and_no_other(proxied, sent, cookie_logged, opt_o
         "//seg?add={cart}",
         "/./seg?add={cart}",
         "/seg;a?add={cart}",
+        "/px?id={pixel}&seg={cart}:3&order_id=A-1&value=5.50",
         "/seg?add=no",
     ],
 )
@@ -314,7 +325,8 @@ def test_the_line_of_a_fire_makes_the_fire_again(proxied, target):
     """Whatever the target, the door and the reader make the same of it."""
     nginx, door = proxied
     shop = Shop(door)
-    target = target.replace("{cart}", str(shop.cart.pk)).replace("{key}", shop.pixel.public_key)
+    for name, row in (("cart", shop.cart.pk), ("key", shop.pixel.public_key), ("pixel", shop.pixel.pk)):
+        target = target.replace("{" + name + "}", str(row))
     answer, line = nginx.fire(target)
     found = reader_of_installation().fire_of(line)
     if answer.status in (400, 404):

@@ -77,6 +77,20 @@ def test_a_pixel_adds_and_removes(browser: Client, kettle: Advertiser, cart: Seg
     assert made.advertiser_id == kettle.pk
 
 
+def test_a_pixel_records_an_event(browser: Client, pixel: Pixel) -> None:
+    link = f"{LIST}{pixel.pk}/change/"
+    form = form_of(browser.get(link).content.decode(), having="name")
+    assert "Records an event" in browser.get(link).content.decode()
+    refused = browser.post(link, {**form, "event_name": "purchase", "value_source": "page"})
+    assert "The value in the tag belongs to the event here." in refused.content.decode()
+
+    browser.post(link, {**form, "event_name": " purchase ", "value_source": "fixed"})
+    assert Pixel.all_advertisers.get(pk=pixel.pk).event_name == "purchase"
+    assert "records “purchase”, adds to Cart" in browser.get(LIST).content.decode()
+    assert "<code>purchase</code>" in browser.get(f"{LIST}{pixel.pk}/overview/").content.decode()
+    assert "/px by number" in browser.get(f"{LIST}{pixel.pk}/tag/").content.decode()
+
+
 def test_one_segment_stands_once_in_a_pixel(browser: Client, pixel: Pixel, cart: Segment) -> None:
     link = f"{LIST}{pixel.pk}/change/"
     form = form_of(browser.get(link).content.decode(), having="name")

@@ -84,6 +84,8 @@ def test_what_cannot_be_taken_is_named_and_nothing_is_saved(caller: Caller, cart
         ({"state": "off"}, "state"),
         ({"public_keys": "x"}, "public_keys"),
         ({"actions": "cart"}, "actions"),
+        ({"event_name": "purchase", "value_source": "page"}, "value_source"),
+        ({"event_name": "x" * 256}, "event_name"),
         ({"actions": [adds(cart), adds(cart)]}, "actions"),
         ({"actions": [{"do": "add"}]}, "actions.0.segment"),
         ({"actions": [{"do": "toggle", "segment": cart.pk}]}, "actions.0.do"),
@@ -103,6 +105,25 @@ def test_what_cannot_be_taken_is_named_and_nothing_is_saved(caller: Caller, cart
             assert set(answer.json()["fields"]) == {field}
     assert Pixel.all_advertisers.filter(name="New").count() == 0
     assert PixelAction.all_advertisers.filter(pixel=pixel).count() == 1
+
+
+def test_a_pixel_that_records_an_event_has_tags_that_name_the_order(caller: Caller, cart: Segment) -> None:
+    made = caller.post(
+        "/pixels", {"name": "Order", "event_name": "purchase", "actions": [adds(cart, value=65)]}
+    ).json()
+    assert made["event_name"] == "purchase"
+    tags = caller.get(f"/pixels/{made['id']}/tags").json()["tags"]
+    ends = {
+        tag["address"]: tag["url"].partition("://")[2].partition("/")[2] for tag in tags if tag["format"] == "image"
+    }
+    order = "order_id=[ORDER_ID]&value=[VALUE]"
+    member = caller.row.advertiser_id
+    assert ends == {
+        "pixel": f"p/{made['public_key']}.gif?{order}",
+        "number": f"px?id={made['id']}&seg={cart.pk}:65&t=2&{order}",
+        "code": f"px?id={made['id']}&seg_code=cart:65&member={member}&t=2&{order}",
+    }
+    assert all(any("[ORDER_ID]" in hint for hint in tag["hints"]) for tag in tags if tag["format"] != "server")
 
 
 def test_a_hundred_actions_and_not_one_more(caller: Caller) -> None:
@@ -154,9 +175,14 @@ def test_the_tags_of_a_pixel(caller: Caller, cart: Segment, settings: Any) -> No
     pixel = make_pixel(caller.row.advertiser, cart)
     tags = caller.get(f"/pixels/{pixel.pk}/tags").json()["tags"]
     assert {(tag["format"], tag["address"]) for tag in tags} == {
-        (form, address) for form in ("script", "image") for address in ("pixel", "number", "code")
+        (form, address) for form in ("script", "image", "server") for address in ("pixel", "number", "code")
     }
     by_address = {(tag["format"], tag["address"]): tag for tag in tags}
     assert by_address["image", "pixel"]["url"] == f"https://px.example.com/p/{pixel.public_key}.gif"
     assert by_address["image", "pixel"]["url"] in by_address["image", "pixel"]["html"]
     assert f"add={cart.pk}" in by_address["image", "number"]["url"]
+    assert by_address["server", "pixel"]["html"] == (
+        "curl -u \"$MUSTER_SERVER_KEY:\" -H 'Content-Type: application/json' -d "
+        f'\'{{"fires":[{{"pixel":"{pixel.public_key}","identifier":{{"kind":"customer_id","value":"C-1001"}}}}]}}\' '
+        "https://px.example.com/v1/fires"
+    )

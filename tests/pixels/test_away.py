@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ from pixels.intake import database_conninfo
 from tests.factories import make_piggyback
 from tests.pixels.doors import Reply, listener_door, until
 from tests.pixels.shop import Shop, counted
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.usefixtures("open_database")
 
@@ -107,14 +110,21 @@ def test_a_door_that_has_never_seen_its_database_lives_and_refuses(tmp_path):
 
 
 @contextmanager
-def blocked_fire(shop: Shop, ask: Callable[[], Reply] | None = None) -> Iterator[list[Reply]]:
+def blocked_fire(shop: Shop, query: str = "", **headers: str) -> Iterator[list[Reply]]:
     """Fire, and hold a lock that the commit waits for until the block ends; what the client heard is in the list."""
-    replies: list[Reply] = []
-    client = threading.Thread(target=lambda: replies.append((ask or shop.p)()))
+    with locked_counts(lambda: shop.p(query, **headers)) as replies:
+        until(commit_waits)
+        yield replies
+
+
+@contextmanager
+def locked_counts(request: Callable[[], T]) -> Iterator[list[T]]:
+    """Make a request while no fire can be counted, until the block ends."""
+    replies: list[T] = []
+    client = threading.Thread(target=lambda: replies.append(request()))
     with psycopg.connect(database_conninfo()) as lock:
         lock.execute("LOCK TABLE pixels_firedelta IN ACCESS EXCLUSIVE MODE")
         client.start()
-        until(commit_waits)
         yield replies
     client.join(20)
 

@@ -12,9 +12,10 @@ from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels import counts
 from pixels.batch import put_count
-from pixels.facts import Fire, Stored
+from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour, SeenPage
 from pixels.reasons import Outcome, Reason
+from pixels.stored import Stored
 from tests.factories import NOON, make_advertiser, make_pixel
 
 pytestmark = pytest.mark.django_db

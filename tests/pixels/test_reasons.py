@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pixels.models import Pixel
-from pixels.reasons import Note, Outcome, Reason
+from pixels.reasons import SUPPRESSING, Note, Outcome, Reason
 from segments.models import Segment
 from tests.pixels.shop import Shop, counted
 
@@ -60,6 +60,7 @@ REACHED = {
     Reason.VALUE_OUT_OF_RANGE: ({"value_to": 5}, {}, "/seg?add={cart}:6", {}),
     Reason.PLACEHOLDER_LEFT: ({}, {}, "/seg?add={cart}:[VALUE]", {}),
     Reason.BAD_LIFETIME: ({}, {}, "/seg?add={cart}::0", {}),
+    Reason.OPTED_OUT: ({}, {}, "/seg?add={cart}", {"cookie": "__Host-mopt=1"}),
 }
 # These lead to no advertiser: counted for the installation.
 REACHED_BY_NOBODY = {
@@ -70,7 +71,7 @@ REACHED_BY_NOBODY = {
 TO_COME = {
     *(Reason.SIGNATURE_EXPIRED, Reason.SIGNATURE_REPLAYED),  # signatures
     Reason.SPOOL_DAMAGED,
-    *(Reason.OPTED_OUT, Reason.CONSENT_DENIED, Reason.NO_SIGNAL, Reason.ERASED, Reason.GPC, Reason.USP_OPT_OUT),
+    *(Reason.CONSENT_DENIED, Reason.NO_SIGNAL, Reason.ERASED, Reason.GPC, Reason.USP_OPT_OUT),
     *(Reason.TCF_MISSING, Reason.TCF_INVALID, Reason.TCF_OLD, Reason.TCF_PURPOSE, Reason.TCF_VENDOR),
     *(Reason.TCF_NOT_DISCLOSED, Reason.GPP_OPT_OUT, Reason.GPP_INVALID),
 }
@@ -98,8 +99,9 @@ def test_every_reason_reachable_and_shown(door, reason):
     if reason is Reason.PARTNER_ID_TAKEN:
         door.get(tag)
     assert door.get(tag, **headers).status == 200
-    assert shop.outcome() == f"rejected {reason}"
-    assert counted(advertiser=shop.id, outcome="rejected", reason=reason) == 1
+    outcome = "suppressed" if reason in SUPPRESSING else "rejected"
+    assert shop.outcome() == f"{outcome} {reason}"
+    assert counted(advertiser=shop.id, outcome=outcome, reason=reason) == 1
 
 
 @pytest.mark.spec("pixels.md 1.6")

@@ -1,12 +1,10 @@
 """The spool of a worker: what is kept is on the disk, whole and in order, and what is damaged costs itself alone."""
 
-import json
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -16,7 +14,8 @@ from audience.identity import Key
 from audience.ids import uuid7
 from audience.instants import instant
 from pixels import records, spool
-from pixels.facts import Fire
+from pixels.facts import Conversion, Fire, FromServer, Withdrawal
+from pixels.messages.arrivals import Arrival
 from pixels.reasons import Note, Reason
 from pixels.spool import Spool, SpoolFull
 from segments.membership import Change
@@ -50,7 +49,7 @@ texts = st.text(st.characters(), max_size=40)
         received_at=st.integers(-(2**62), 2**62),
         advertiser_id=st.just(5),
         pixel_id=st.none() | st.integers(1, 2**62),
-        browser=st.none() | st.builds(Key, st.just(5), st.just("browser"), texts),
+        browser=st.none() | st.builds(Key, st.just(5), st.sampled_from(["browser", "email"]), texts),
         changes=st.lists(
             st.builds(
                 Change,
@@ -74,6 +73,9 @@ texts = st.text(st.characters(), max_size=40)
         device=texts,
         partner_ids=st.lists(st.builds(Key, st.just(5), st.just("partner:acme"), texts), max_size=3).map(tuple),
         id_syncs=st.none(),
+        server=st.none()
+        | st.builds(FromServer, st.integers(-(2**62), 2**62), st.none() | st.binary(min_size=16, max_size=16)),
+        conversion=st.none() | st.builds(Conversion, texts, texts, texts, texts),
     )
 )
 def test_a_fire_comes_back_as_it_was(one):
@@ -81,10 +83,16 @@ def test_a_fire_comes_back_as_it_was(one):
     assert (found.facts, found.lost) == ([one], 0)
 
 
-def test_a_record_from_before_there_were_partner_ids_is_read():
-    body = b"1 " + json.dumps([*json.loads(records.line_of(1, fire(7)).split(b" ", 2)[2])[:-1]]).encode()
-    found = records.read(b"%08x %b\n" % (crc32(body), body))
-    assert (numbers(found.facts), found.lost) == ([7], 0)
+def test_a_no_and_a_suppressed_message_come_back_as_they_were():
+    keys = (Key(5, "browser", "ab" * 16), Key(6, "browser", "cd" * 16))
+    suppressed = Arrival(uuid7().bytes, instant(NOON), 5, 7, None, suppressed=Reason.OPTED_OUT)
+    facts = [
+        Withdrawal(instant(NOON), keys),
+        Withdrawal(instant(NOON), keys, fire(reason=Reason.OPTED_OUT)._replace(browser=None)),
+        suppressed,
+    ]
+    content = b"".join(records.line_of(number, fact) for number, fact in enumerate(facts, 1))
+    assert records.read(content).facts == facts
 
 
 @pytest.mark.spec("R2")

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from audience import accounts, activity, attribute_names, attributes, identity, merging, recording, settling, timeline
+from audience import accounts, activity, attribute_names, attributes, identity, merging, repeats, settling, timeline
 from audience.columns import batch_cursor, bigints, instants, integers, uuids
 from audience.instants import instant
 from audience.tenancy import acting_for
@@ -215,7 +215,7 @@ def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
 @pytest.mark.parametrize(
     ("template", "columns"),
     [
-        (recording._REMEMBER, "utt"),
+        (repeats._REMEMBER, "utt"),
         (settling._LOCATE, "u"),
         (settling._LOCK, "u"),
         (settling._STANDINGS, "uu"),

@@ -60,7 +60,7 @@
     for (const action of fire.actions) {
       const isDone = fire.outcome === "applied" && !action.reason;
       const words = isDone
-        ? { add: "added to", remove: "removed from", link: "linked an id of" }
+        ? { add: "added to", remove: "removed from", link: "linked an id of", record: "recorded" }
         : { add: "not added to", remove: "not removed from", link: "did not link an id of" };
       const word = words[action.do] || action.do;
       const line = element("span", action.reason ? "m-did m-bad" : isDone ? "m-did" : "m-did m-quiet");

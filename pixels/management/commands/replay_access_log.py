@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from audience.context.place import places_of_installation
 from pixels.accesslog import LogFile, Reader, UnreadableLog
 from pixels.catalogue import Catalogue
 from pixels.commits import Commits, DatabaseAway
@@ -73,7 +74,8 @@ class Command(BaseCommand):
 
 def endpoint_of(catalogue: Catalogue) -> Endpoint:
     replay = Replay(settings.MUSTER_REPLAY_KEY)
-    return Endpoint(catalogue, cookies_of_installation(), limits_of_installation(), replay)
+    places = places_of_installation()
+    return Endpoint(catalogue, cookies_of_installation(), limits_of_installation(), replay, places)
 
 
 def sink_of(catalogue: Catalogue, *, dry_run: bool) -> Commits | Look:

@@ -1,16 +1,19 @@
-"""Whose browser a request comes from: what its cookies say, and whose host it asks (pixels.md 1.3)."""
+"""The cookies of this installation: who a browser is, and whether it has opted out."""
 
 from dataclasses import dataclass
 
 from pixels import cookie
-from pixels.catalogue import KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
-from pixels.steps import Browser, Request
+from pixels.steps import Browser
+
+# As long as browsers keep a cookie; each fire renews it.
+OPT_OUT_SECONDS = 400 * cookie.SECONDS_OF_A_DAY
+OPTED_OUT = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """How this installation writes its cookie."""
+    """How this installation writes its cookies; `line` is all that a request sent (`Request.cookies`)."""
 
     signer: Signer
     is_partitioned: bool = True
@@ -23,10 +26,10 @@ class Cookies:
             return cookie.FIRST_PARTY
         return cookie.PARTITIONED if self.is_partitioned else cookie.UNPARTITIONED
 
-    def read(self, request: Request, *, is_first_party: bool, today: int) -> Browser:
+    def read(self, line: str, *, is_first_party: bool, today: int) -> Browser:
         """Return the browser's id, a new one where it sent none that is good (`today` in days since 1970-01-01)."""
         style = self.style(is_first_party=is_first_party)
-        sent = cookie_values(request, style.name)
+        sent = cookie.values_of(line, style.name)
         for value in sent:
             known = self.signer.verify(value)
             if known is None or known.is_over(today):
@@ -40,16 +43,13 @@ class Cookies:
         header = style.header(self.signer.sign(new), today, today)
         return Browser(new.random, set_cookie=header, is_reminted=bool(sent))
 
+    @property
+    def opt_outs(self) -> tuple[Style, ...]:
+        """The cookies by which a browser says no."""
+        return cookie.PLAIN_OPT_OUTS if self.is_plain_http else cookie.OPT_OUTS
 
-def owner_of_host(request: Request, picture: Picture) -> KnownAdvertiser | None:
-    """Return the advertiser of a first-party host; another advertiser's rows do not exist there."""
-    host = request.headers.get("host") or ""
-    return picture.first_party_hosts.get(host.partition(":")[0].lower().rstrip("."))
-
-
-def cookie_values(request: Request, name: str) -> list[str]:
-    """Return the values sent under one name. HTTP/1.1 has one Cookie line; others may have several."""
-    first = request.headers.get("cookie")
-    if first is None:
-        return []
-    return cookie.values_of(first, name) or cookie.values_of("; ".join(request.headers.get_all("cookie")), name)
+    def opt_outs_in(self, line: str) -> tuple[Style, ...]:
+        """Return those of them that a browser has sent."""
+        if "mopt" not in line:
+            return ()
+        return tuple(style for style in self.opt_outs if OPTED_OUT in cookie.values_of(line, style.name))
