@@ -13,6 +13,7 @@ from audience.context.reading import Keeping
 from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
+from audience.values import Object
 from pixels.answers import NOT_FOUND, Answer, Header
 from pixels.catalogue import Catalogue, KnownAdvertiser
 from pixels.endpoint import Cookies, owner_of_host
@@ -171,7 +172,7 @@ class MessageEndpoint:
         own = OwnSegments(sending.key) if may_read else None
         return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
-    def _sending(self, call: _Call, content: bodies.Object) -> Sending | None:
+    def _sending(self, call: _Call, content: Object) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
         # 1.4 belongs here: the opt-out cookie and consent, from context, query and headers.
         found = self._browser(call, told_id(content))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from audience.identity import BadIdentifier, Key, normalise
 from audience.messages import Kind
 from audience.proofs import What, is_proven
-from pixels.messages.bodies import LONGEST_TEXT, clean_text
+from audience.values import LONGEST_TEXT, BadValue, clean_text
 from pixels.messages.errors import Bad, MessageError
 from pixels.messages.sender import Sender
 
@@ -137,8 +137,8 @@ def _previous(said: Said, advertiser_id: int) -> Key | None:
 def _id(value: object) -> str:
     try:
         return clean_text(value, LONGEST_ID).strip()
-    except Bad as bad:
-        raise Bad(MessageError.NO_ID if bad.error is MessageError.TOO_LARGE else bad.error) from None
+    except BadValue as bad:
+        raise Bad(MessageError.NO_ID if bad.reason == "too_large" else MessageError(bad.reason)) from None
 
 
 def _key(advertiser_id: int, kind: str, value: str) -> Key:

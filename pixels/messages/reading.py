@@ -8,17 +8,9 @@ from audience.context.reading import context_of
 from audience.ids import uuid7_bytes
 from audience.instants import unix_milliseconds
 from audience.messages import Kind, Message
+from audience.values import LARGEST_BYTES, LONGEST_NAME, BadValue, Object, check_size, clean_object, clean_text, dump
 from pixels.messages import identities
-from pixels.messages.bodies import (
-    EVENT_BYTES,
-    EVENTS,
-    LONGEST_NAME,
-    Object,
-    check_size,
-    clean_object,
-    clean_text,
-    dump,
-)
+from pixels.messages.bodies import EVENTS
 from pixels.messages.errors import Bad, MessageError, Refused, RequestError
 from pixels.messages.sender import Sender
 from pixels.messages.surroundings import cut_addresses
@@ -53,7 +45,7 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
 
     `size` is the body's in bytes, unpacked. Raises `Refused`.
     """
-    envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= EVENT_BYTES)
+    envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= LARGEST_BYTES)
     if kind is not None:
         return [_read(body, kind, sender, envelope)]
     batch = body.get("batch")
@@ -80,6 +72,8 @@ def _read(raw: Any, kind: Kind | None, sender: Sender, envelope: Envelope) -> Re
         return Read(name, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
     except Bad as bad:
         return Read(name, error=bad.error)
+    except BadValue as bad:
+        return Read(name, error=MessageError(bad.reason))
 
 
 def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envelope) -> Message:

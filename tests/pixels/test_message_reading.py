@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.instants import moment
+from audience.values import DEPTH, LARGEST_BYTES, LONGEST_NAME, LONGEST_TEXT, PROPERTIES
 from pixels import records
 from pixels.messages import bodies
 from pixels.messages.arrivals import Arrival
-from pixels.messages.bodies import BODY_BYTES, DEPTH, EVENT_BYTES, EVENTS, LONGEST_NAME, LONGEST_TEXT, PROPERTIES
+from pixels.messages.bodies import BODY_BYTES, EVENTS
 from pixels.messages.errors import MessageError, Refused
 from pixels.messages.reading import LONGEST_MESSAGE_ID, read_request
 from pixels.records import line_of
@@ -95,7 +96,7 @@ def test_limits_of_a_body():
 
 
 def test_a_large_batch_holds_no_large_message():
-    text = "ü" * (EVENT_BYTES // 2)
+    text = "ü" * (LARGEST_BYTES // 2)
     large, small = read({"batch": [{**GOOD, "integrations": text}, GOOD]}, None)
     assert large.error == "too_large"
     assert small.message is not None
