@@ -27,10 +27,10 @@ def profiles_behind(advertiser_id: int, text: str) -> set[UUID]:
     return found
 
 
-def profile_after_merge(text: str) -> UUID | None:
-    """Return where a profile went, by the id that it had; None where it went nowhere."""
+def profile_after_merge(id_: str | UUID) -> UUID | None:
+    """Return where a profile went, by the id that it had; None where it went nowhere, and where that is no id."""
     try:
-        gone = UUID(text)
+        gone = UUID(str(id_))
     except ValueError:
         return None
     into: UUID | None = Merge.objects.filter(pk=gone).values_list("into_id", flat=True).first()

@@ -1,7 +1,6 @@
 """The members of a segment as JSON: who is in, and what became of a request to put people in or take them out."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,14 +10,12 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from audience.api.pages import KeyPages
+from audience.api.people import ITEMS_OF_A_CALL, IdentifierSerializer
 from audience.api.serializers import ClosedSerializer, RowSerializer
-from audience.identity import KINDS, BadIdentifier, normalise
-from audience.models import Identifier
+from audience.identity import BadIdentifier, normalise
 from segments.members import Answer, Ask, Refused, change_members
 from segments.models import Membership, Segment
 
-ITEMS_OF_A_CALL = 1000
-_LONGEST_KIND = 40
 MEMBERS_EXAMPLE = {
     "profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11",
     "starts_at": "2026-11-20T08:00:00Z",
@@ -27,13 +24,6 @@ MEMBERS_EXAMPLE = {
     "value": 65,
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
 }
-
-
-class IdentifierSerializer(ClosedSerializer):
-    """What somebody is known by."""
-
-    kind = serializers.CharField(max_length=_LONGEST_KIND, help_text=f"{', '.join(KINDS)} or partner:NAME.")
-    value = serializers.CharField(max_length=1000, help_text="For example C-1001, jo@example.com, +49 89 123456.")
 
 
 class MemberSerializer(RowSerializer):
@@ -161,15 +151,6 @@ class ChangedMembers(serializers.Serializer[Any]):
     applied = serializers.IntegerField()
     rejected = serializers.IntegerField()
     results = MemberResult(many=True)
-
-
-def identifiers_of(profile_ids: Collection[UUID]) -> dict[UUID, list[dict[str, str]]]:
-    """Return the identifiers of profiles, sorted by kind and value."""
-    found: dict[UUID, list[dict[str, str]]] = defaultdict(list)
-    rows = Identifier.objects.filter(profile_id__in=profile_ids).order_by("kind", "value")
-    for profile_id, kind, value in rows.values_list("profile_id", "kind", "value"):
-        found[profile_id].append({"kind": kind, "value": value})
-    return found
 
 
 def change(segment: Segment, sent: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:

@@ -15,14 +15,26 @@ from rest_framework.response import Response
 
 from audience.api.access import Needs
 from audience.api.pages import KeyPages
-from audience.api.people import EVENT_EXAMPLE, AttributeSerializer, BelongingSerializer, EventPages, EventSerializer
+from audience.api.people import (
+    EVENT_EXAMPLE,
+    AttributeSerializer,
+    AttributesOfPeople,
+    BelongingSerializer,
+    EventPages,
+    EventSerializer,
+    IdentifierSerializer,
+    ResultsSerializer,
+    identifiers_of,
+    results_of,
+)
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
+from audience.finding import profile_after_merge
 from audience.identity import BadIdentifier, identifier_id, normalise
 from audience.models import AccountMember, Attribute, Identifier, Profile, Role
 from audience.tenancy import current_advertiser_id
 from audience.timeline import events_of, in_key_order
-from segments.api.members import IdentifierSerializer, identifiers_of
+from audience.upserts import tell_of_people
 from segments.membership import holds
 from segments.models import Membership
 
@@ -125,7 +137,11 @@ class OnePage(KeyPages):
         ),
         examples=_EXAMPLE,
     ),
-    retrieve=extend_schema(summary="Read a profile", examples=_EXAMPLE),
+    retrieve=extend_schema(
+        summary="Read a profile",
+        description="The id of a profile that went into another one leads to that one.",
+        examples=_EXAMPLE,
+    ),
 )
 class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
     """Profiles of one advertiser. They cannot be listed: each is asked for by its id or by an identifier."""
@@ -139,9 +155,33 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         "list": Needs(Role.VIEWER, people=True),
         "retrieve": Needs(Role.VIEWER, people=True),
         "find": Needs(Role.VIEWER, people=True),
+        "put_attributes": Needs(Role.MANAGER),
         "events": Needs(Role.VIEWER, people=True),
     }
     list_actions = frozenset({"list", "events"})
+
+    def get_object(self) -> Profile:
+        """Return a profile by its id, or by that of one which went into it."""
+        if (into := profile_after_merge(self.kwargs["pk"])) is not None:
+            self.kwargs["pk"] = into
+        profile: Profile = super().get_object()
+        return profile
+
+    @extend_schema(
+        summary="Tell attributes of people",
+        description=(
+            "Up to 1,000 people in a call, in one transaction. An identifier that nobody has yet makes a profile, "
+            "except for `browser`, which only our cookie makes. What is not sent stays as it is. One that is refused "
+            "does not hold back the others. An e-mail or phone among the attributes is no identifier."
+        ),
+        request=AttributesOfPeople,
+        responses=ResultsSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="attributes")
+    def put_attributes(self, request: Request) -> Response:
+        sent = AttributesOfPeople(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return Response(results_of(tell_of_people(self.seat.advertiser, sent.told(), at=timezone.now())))
 
     @extend_schema(
         summary="Find a profile by identifier, without writing the identifier into an address",
