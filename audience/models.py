@@ -333,6 +333,29 @@ class Attribute(_Told):
     )
 
 
+class Touch(TenantModel):
+    """Where a profile came from first or last, see `audience.touches`."""
+
+    class Which(models.TextChoices):
+        FIRST = "first", "First"
+        LAST = "last", "Last"
+
+    pk = models.CompositePrimaryKey("profile_id", "which")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    which = models.CharField(max_length=5, choices=Which.choices)
+    is_known = models.BooleanField()
+    at = models.DateTimeField()
+    fact_id = models.UUIDField()
+    # The fields of `source` in rules.md 1.5 that are known, such as {"medium": "cpc", "name": "google"}.
+    source = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.which} {self.at:%Y-%m-%d}"
+
+
 class Account(TenantModel):
     """A company that profiles belong to. Its key is a hash of the advertiser and the key that it is known by."""
 

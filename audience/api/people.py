@@ -11,7 +11,7 @@ from rest_framework import serializers
 from audience.api.pages import KeyPages
 from audience.api.serializers import ClosedSerializer, RowSerializer
 from audience.identity import KINDS
-from audience.models import AccountMember, Attribute, Event, Identifier
+from audience.models import AccountMember, Attribute, Event, Identifier, Touch
 from audience.upserts import OfPerson, Refused
 
 ITEMS_OF_A_CALL = 1000
@@ -55,6 +55,20 @@ class BelongingSerializer(RowSerializer):
     class Meta:
         model = AccountMember
         fields = ("account", "since")
+        read_only_fields = fields
+
+
+class TouchSerializer(RowSerializer):
+    """Where somebody came from first or last. The last one passes over direct visits."""
+
+    # The metaclass takes declared fields out of the class: a field keeps its own `source`.
+    source = serializers.DictField(  # type: ignore[assignment]
+        help_text="medium, name, campaign and what else is known of it."
+    )
+
+    class Meta:
+        model = Touch
+        fields = ("which", "at", "source")
         read_only_fields = fields
 
 

@@ -24,6 +24,7 @@ from audience.api.people import (
     EventSerializer,
     IdentifierSerializer,
     ResultsSerializer,
+    TouchSerializer,
     identifiers_of,
     results_of,
 )
@@ -31,7 +32,7 @@ from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from audience.finding import profile_after_merge
 from audience.identity import BadIdentifier, identifier_id, normalise
-from audience.models import AccountMember, Attribute, Identifier, Profile, Role
+from audience.models import AccountMember, Attribute, Identifier, Profile, Role, Touch
 from audience.tenancy import current_advertiser_id
 from audience.timeline import events_of, in_key_order
 from audience.upserts import tell_of_people
@@ -54,6 +55,14 @@ _PROFILE = {
         }
     ],
     "accounts": [{"account": "ACME", "since": "2026-11-20T08:00:00Z"}],
+    "touches": [
+        {
+            "which": "first",
+            "at": "2026-11-20T08:00:00Z",
+            "source": {"medium": "cpc", "name": "google", "campaign": "spring"},
+        },
+        {"which": "last", "at": "2026-11-22T10:00:00Z", "source": {"medium": "email", "name": "news"}},
+    ],
     "memberships": [
         {
             "segment": 12,
@@ -88,11 +97,15 @@ class ProfileSerializer(RowSerializer):
     identifiers = serializers.SerializerMethodField()
     attributes = serializers.SerializerMethodField(help_text="What has been told of the person: at most 1,000.")
     accounts = serializers.SerializerMethodField(help_text="The companies that the person belongs to: at most 100.")
+    touches = serializers.SerializerMethodField(help_text="Where the person came from first and last, once known.")
     memberships = serializers.SerializerMethodField(help_text="The segments that the person is in now.")
 
     class Meta:
         model = Profile
-        fields = ("id", "first_seen_at", "last_seen_at", "identifiers", "attributes", "accounts", "memberships")
+        fields = (
+            *("id", "first_seen_at", "last_seen_at", "identifiers"),
+            *("attributes", "accounts", "touches", "memberships"),
+        )
         read_only_fields = fields
 
     @extend_schema_field(IdentifierSerializer(many=True))
@@ -108,6 +121,10 @@ class ProfileSerializer(RowSerializer):
     def get_accounts(self, profile: Profile) -> Any:
         rows = AccountMember.objects.filter(profile_id=profile.pk).select_related("account").order_by("account_id")
         return BelongingSerializer(rows[:ACCOUNTS_SHOWN], many=True).data
+
+    @extend_schema_field(TouchSerializer(many=True))
+    def get_touches(self, profile: Profile) -> Any:
+        return TouchSerializer(Touch.objects.filter(profile_id=profile.pk).order_by("which"), many=True).data
 
     @extend_schema_field(HeldMembership(many=True))
     def get_memberships(self, profile: Profile) -> Any:

@@ -68,12 +68,27 @@ def test_the_header_tells_where_and_with_what_somebody_was_seen_last(browser: Cl
         "place": {"country": "DE", "city": "Munich"},
         "device": {"type": "mobile", "brand": "Apple", "model": "iPhone"},
         "browser": {"name": "Safari", "version": "18.1"},
-        "source": {"medium": "direct", "name": "direct"},
+        "weather": {"condition": "rain", "temperature": 0.0},
     }
     sender.send("browser:1", at=5, event="page", context=newest)
     answer = browser.get(page_of(who("browser", "1")))
-    assert answer.context["surroundings"] == ("Munich · DE", "Apple · iPhone · mobile", "Safari · 18.1", "direct")
+    assert answer.context["surroundings"] == (
+        "Munich · DE",
+        "rain · 0.0 °C",
+        "Apple · iPhone · mobile",
+        "Safari · 18.1",
+    )
     assert "Munich · DE" in answer.content.decode()
+
+
+def test_the_header_tells_where_somebody_came_from_first_and_last(browser: Client, sender: Any) -> None:
+    for minute, source in enumerate([{"medium": "cpc", "name": "google", "campaign": "spring"}, {"medium": "email"}]):
+        sender.send("browser:1", at=minute, event="page", context={"source": source})
+    text = browser.get(page_of(who("browser", "1"))).content.decode()
+    assert re.findall(r"<dt>Came (\w+) from</dt><dd[^>]*>(.*?) <", text) == [
+        ("first", "cpc · google · spring"),
+        ("last", "email"),
+    ]
 
 
 def test_a_person_of_whom_nothing_is_known_has_a_page(browser: Client, kettle: Advertiser) -> None:
