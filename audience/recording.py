@@ -1,9 +1,9 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
-    look which are new -> whose are they -> merge -> append events -> touches -> accounts -> attributes
+    look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
 
-Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, accounts, each
-sorted. What is decided before the profiles are locked is looked at again under the locks.
+Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
+each sorted. What is decided before the profiles are locked is looked at again under the locks.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ from audience.accounts import Belonging, account_id
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.columns import instants, uuids
+from audience.context import weather
 from audience.events import Fact
 from audience.instants import HOUR, Instant
 from audience.messages import Message
@@ -102,6 +103,8 @@ def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) ->
 def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
     """Put new messages where they belong; return the profile of each, and what is to be noted of it."""
     profiles, notes = yield from settle(messages)
+    if settings.MUSTER_WEATHER_URL:
+        messages = yield from weather.add_to(messages)
     facts = [Fact(profile, message) for profile, message in zip(profiles, messages, strict=True)]
     seen = [fact for fact in facts if fact.message.event]
     yield from events.append(seen)
