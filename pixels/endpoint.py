@@ -1,5 +1,6 @@
 """The hot door without its transport: a request in, an answer or a fire out. Nothing here waits or does I/O."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from pixels.catalogue import Catalogue, KnownAdvertiser, Picture
 from pixels.cookie import Signer, Style
 from pixels.facts import Fire
 from pixels.reading import LONGEST_OTHER, Reading, read_line
-from pixels.reasons import Note, Reason
+from pixels.reasons import SUPPRESSING, Note, Reason
 from pixels.replay import HEADER as REPLAY_HEADER
 from pixels.replay import Replay
 from pixels.steps import Browser, Draft, Limits, Request, Steps
@@ -64,11 +65,20 @@ class Cookies:
 class Endpoint:
     """Turn requests into fires."""
 
-    def __init__(self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        cookies: Cookies,
+        limits: Limits,
+        replay: Replay,
+        country_of: Callable[[str], str] | None = None,
+    ) -> None:
+        """`country_of` an address; without it nobody knows the country of a fire."""
         self._catalogue = catalogue
         self._cookies = cookies
         self._replay = replay
         self._limits = limits
+        self._country_of = country_of
         self._steps = Steps(limits)
         # What lines say against a picture, by path, query and first-party host; another picture begins another.
         self._lines: tuple[Picture, dict[tuple[str, str, int], Reading]] = (catalogue.picture, {})
@@ -102,7 +112,8 @@ class Endpoint:
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_seg and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        return Pending(_fire(fire_id, draft, verdict), answer)
+        country = "" if self._country_of is None or verdict in SUPPRESSING else self._country_of(request.address)
+        return Pending(_fire(fire_id, draft, verdict, country), answer)
 
     def _draft(self, request: Request, received_at: Instant, *, is_logged: bool) -> Draft:
         """Read a request and find out whose fire it is."""
@@ -143,7 +154,7 @@ class Endpoint:
         return reading
 
 
-def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
+def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, country: str) -> Fire:
     reading, headers, browser = draft.reading, draft.request.headers, draft.browser
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
@@ -170,6 +181,7 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None) -> Fire:
         page.path,
         draft.agent.browser,
         draft.agent.device,
+        country,
     )
 
 

@@ -41,6 +41,7 @@ class Fire(NamedTuple):
     page_path: str = ""
     browser_name: str = ""
     device: str = ""
+    country: str = ""
 
 
 Fact = Fire | Arrival

@@ -43,15 +43,16 @@ class Intake:
         self.refused = 0
         self.catalogue = Catalogue(conninfo, settings.MUSTER_SPOOL_DIR / "catalogue.json")
         cookies = cookies_of_installation()
+        places = places_of_installation()
         self.endpoint = Endpoint(
-            self.catalogue, cookies, limits_of_installation(), Replay(settings.MUSTER_REPLAY_KEY)
-        )
-        self.messages = MessageEndpoint(
             self.catalogue,
             cookies,
-            call_limits_of_installation(),
-            places_of_installation(),
-            public_url=settings.MUSTER_PIXEL_URL,
+            limits_of_installation(),
+            Replay(settings.MUSTER_REPLAY_KEY),
+            places.country_of if places else None,
+        )
+        self.messages = MessageEndpoint(
+            self.catalogue, cookies, call_limits_of_installation(), places, public_url=settings.MUSTER_PIXEL_URL
         )
         self.reader = Reader(conninfo)
         self.committer = Committer(

@@ -21,7 +21,7 @@ OLDEST = timedelta(days=30)
 # Needs `pixels_fire_pkey`: each pixel's newest fires, and only as many as are shown.
 _FIRES = """
     SELECT f.id, f.received_at, f.outcome, f.reason, f.notes, f.actions, f.other, f.page_host, f.page_path,
-        f.browser, f.device, f.same, f.pixel_id
+        f.browser, f.device, f.country, f.same, f.pixel_id
     FROM unnest(%(pixels)s::bigint[]) AS p(id)
     CROSS JOIN LATERAL (
         SELECT * FROM pixels_fire
@@ -108,7 +108,7 @@ def _read_cursor(cursor: str, now: datetime) -> datetime | None:
 
 def _shown(row: tuple[Any, ...], names: dict[int, str]) -> dict[str, Any]:
     """Return a fire as the page shows it; of a suppressed one the reason and the host, nothing else."""
-    id_, at, outcome, reason, notes, actions, other, host, path, browser, device, same, pixel_id = row
+    id_, at, outcome, reason, notes, actions, other, host, path, browser, device, country, same, pixel_id = row
     if isinstance(actions, str):
         actions = json.loads(actions)
     is_suppressed = outcome == Outcome.SUPPRESSED
@@ -126,6 +126,7 @@ def _shown(row: tuple[Any, ...], names: dict[int, str]) -> dict[str, Any]:
         "other": "" if is_suppressed else other,
         "browser": "" if is_suppressed else browser,
         "device": "" if is_suppressed else device,
+        "country": "" if is_suppressed else country,
         "same": "" if is_suppressed else same,
         "pixel": names.get(pixel_id, ""),
     }

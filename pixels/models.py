@@ -131,6 +131,7 @@ class Fire(TenantModel):
     page_path = models.CharField(max_length=1024, blank=True)
     browser = models.CharField(max_length=40, blank=True)
     device = models.CharField(max_length=10, blank=True)
+    country = models.CharField(max_length=2, blank=True, db_default="")
     # Four letters that mark one browser within a live view; they cannot be traced back to its id.
     same = models.CharField(max_length=4, blank=True)
 

@@ -82,7 +82,7 @@
     row.append(when, why(fire), did(fire));
     if ("showsPixel" in table.dataset) row.append(element("td", "", fire.pixel));
     row.append(element("td", "m-break", fire.page || "not said"));
-    row.append(element("td", "", [fire.browser, fire.device].filter(Boolean).join(", ")));
+    row.append(element("td", "", [fire.browser, fire.device, fire.country].filter(Boolean).join(", ")));
     const same = element("td");
     if (fire.same) same.append(element("code", "m-same", fire.same));
     row.append(same);
