@@ -160,7 +160,9 @@ class MessageEndpoint:
     def _posted(self, call: _Call, reads: Sequence[Read], sending: Sending | None, headers: list[Header]) -> Posted:
         at, key = call.at, call.key
         arrivals = [
-            Arrival(uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, one.message, one.error)
+            Arrival(
+                uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, one.message, one.error, *one.look
+            )
             for one in reads
         ]
         shows_segments = "segments=1" in call.request.query.split("&")

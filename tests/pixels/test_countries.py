@@ -28,7 +28,7 @@ def pixel(open_database: None) -> Pixel:
 def shown(pixel: Pixel) -> list[dict[str, Any]]:
     """Return the fires of a pixel as its live view shows them, oldest first."""
     after = (timezone.now() - timedelta(minutes=5)).isoformat()
-    return look([pixel], after, Wanted(), timezone.now()).fires[::-1]
+    return look([pixel], after, Wanted(), timezone.now()).rows[::-1]
 
 
 def everything() -> str:
