@@ -3,6 +3,7 @@
 import secrets
 from zoneinfo import available_timezones
 
+import phonenumbers
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -31,6 +32,11 @@ def _id_key() -> bytes:
 def _check_time_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(f"“{name}” is no time zone. Write one such as Europe/Berlin.")
+
+
+def _check_country(code: str) -> None:
+    if code.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError(f"“{code}” is no country. Write two letters such as DE.")
 
 
 class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs
@@ -72,6 +78,16 @@ class Advertiser(models.Model):
         default="UTC",
         validators=[_check_time_zone],
         help_text="Days in reports and nightly hours follow this clock, for example Europe/Berlin.",
+    )
+    phone_country = models.CharField(
+        max_length=2,
+        blank=True,
+        db_default="",
+        validators=[_check_country],
+        help_text=(
+            "Phone numbers without a country code are of this country: two letters, such as DE. Empty: such a number "
+            "is no identifier. It counts for what comes from now on."
+        ),
     )
     domains = HostListField(help_text="Where your pixels may stand, one host a line: shop.example, *.shop.example.")
     first_party_hosts = HostListField(

@@ -30,7 +30,7 @@ class Named(NamedTuple):
 def key_of(advertiser: Advertiser, kind: str, value: str) -> Key | Nobody:
     """Return the identifier that is meant."""
     try:
-        return Key(advertiser.pk, kind, normalise(kind, value))
+        return Key(advertiser.pk, kind, normalise(kind, value, country=advertiser.phone_country))
     except BadIdentifier:
         return Nobody.BAD_IDENTIFIER
 

@@ -112,6 +112,7 @@ class KnownAdvertiser:
     # Whose pages may read what is a browser's own, and the secrets with which its server proves its users.
     page_origins: frozenset[str] = frozenset()
     identity_secrets: tuple[str, ...] = field(default=(), repr=False)
+    phone_country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ class Picture:
 
 
 _ADVERTISERS = """
-    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins
+    SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins,
+        phone_country
     FROM audience_advertiser
 """
 _SEGMENTS = """
@@ -297,6 +299,7 @@ def _advertiser(
         hosts=Hosts(row[4]),
         page_origins=frozenset(row[6]),
         identity_secrets=secrets,
+        phone_country=row[7],
     )
 
 

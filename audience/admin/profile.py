@@ -137,7 +137,7 @@ class ProfileAdmin(PagedAdmin):
     search_help_text = "A whole e-mail address, phone, customer id, device, browser or profile id"
     nothing_found_text = (
         "Nobody is known by this. Write the whole identifier: parts find nobody, and a phone number needs its country"
-        " code."
+        " code, unless your settings name a country."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Profile]:
@@ -156,7 +156,7 @@ class ProfileAdmin(PagedAdmin):
         text = search_term.strip()[:_LONGEST_SEARCH]
         if not text:
             return queryset, False
-        return queryset.filter(pk__in=profiles_behind(taken_seat(request).advertiser.pk, text)), False
+        return queryset.filter(pk__in=profiles_behind(taken_seat(request).advertiser, text)), False
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         """There is no form: the overview is the page."""

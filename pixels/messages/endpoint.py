@@ -196,6 +196,7 @@ class MessageEndpoint:
             call.owner.identity_secrets,
             seen_of(call.request, is_server=call.key.is_server),
             Keeping(is_own=call.owner.hosts.allow),
+            call.owner.phone_country,
             self._places,
         )
 

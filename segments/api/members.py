@@ -12,7 +12,7 @@ from rest_framework import serializers
 from audience.api.pages import KeyPages
 from audience.api.people import ITEMS_OF_A_CALL, IdentifierSerializer
 from audience.api.serializers import ClosedSerializer, RowSerializer
-from audience.identity import BadIdentifier, normalise
+from audience.named import Nobody, key_of
 from segments.members import Answer, Ask, Refused, change_members
 from segments.models import Membership, Segment
 
@@ -157,8 +157,9 @@ def change(segment: Segment, sent: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     """Put in and take out whom the body names; return the answer's body."""
     items = [("add", number, item) for number, item in enumerate(sent.get("add", []))]
     items += [("remove", number, item) for number, item in enumerate(sent.get("remove", []))]
-    removed = {_person(item) for do, _, item in items if do == "remove"}
-    outvoted = [do == "add" and _person(item) in removed for do, _, item in items]
+    people = [key_of(segment.advertiser, **item["identifier"]) for _, _, item in items]
+    removed = {person for (do, _, _), person in zip(items, people, strict=True) if do == "remove"} - {*Nobody}
+    outvoted = [do == "add" and person in removed for (do, _, _), person in zip(items, people, strict=True)]
     asked = [_ask(do, item) for (do, _, item), is_out in zip(items, outvoted, strict=True) if not is_out]
     answers = iter(change_members(segment, asked, at=timezone.now()))
     results = [
@@ -167,14 +168,6 @@ def change(segment: Segment, sent: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     ]
     rejected = sum(result["outcome"] == "rejected" for result in results)
     return {"applied": len(results) - rejected, "rejected": rejected, "results": results}
-
-
-def _person(item: Mapping[str, Any]) -> tuple[str, str]:
-    kind, value = item["identifier"]["kind"], item["identifier"]["value"]
-    try:
-        return kind, normalise(kind, value)
-    except BadIdentifier:
-        return kind, value
 
 
 def _ask(do: Any, item: Mapping[str, Any]) -> Ask:

@@ -31,8 +31,8 @@ from audience.api.people import (
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from audience.finding import profile_after_merge
-from audience.identity import BadIdentifier, identifier_id, normalise
-from audience.models import AccountMember, Attribute, Identifier, Profile, Role, Touch
+from audience.identity import BadIdentifier, Key, normalise
+from audience.models import AccountMember, Advertiser, Attribute, Identifier, Profile, Role, Touch
 from audience.tenancy import current_advertiser_id
 from audience.timeline import events_of, in_key_order
 from audience.upserts import tell_of_people
@@ -235,10 +235,10 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
 
 def known_by(profiles: QuerySet[Any], kind: str, value: str) -> QuerySet[Any]:
     """Return the one of the profiles that an identifier leads to, or none."""
-    advertiser_id = current_advertiser_id()
+    advertiser = Advertiser.objects.get(pk=current_advertiser_id() or 0)
     try:
-        key = UUID(bytes=identifier_id(advertiser_id or 0, kind, normalise(kind, value)))
+        key = Key(advertiser.pk, kind, normalise(kind, value, country=advertiser.phone_country))
     except BadIdentifier as error:
         raise serializers.ValidationError({"value": str(error)}) from None
-    found: UUID | None = Identifier.objects.filter(pk=key).values_list("profile_id", flat=True).first()
+    found: UUID | None = Identifier.objects.filter(pk=UUID(bytes=key.id)).values_list("profile_id", flat=True).first()
     return profiles.filter(pk=found) if found else profiles.none()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audience.models import Account, AccountMember, Advertiser, Identifier, Merge, Profile, Role, WriteKey
 from audience.tenancy import acting_for
 from segments.models import Transition
-from tests.admins import at_work
+from tests.admins import at_work, form_of
 from tests.audience.messages import Sender
 from tests.factories import NOON, make_advertiser, make_member, make_profile, make_segment
 
@@ -247,6 +247,22 @@ def test_an_old_id_of_another_advertiser_finds_nobody(browser: Client) -> None:
     assert found_by(browser, str(old)) == []
     assert Merge.all_advertisers.filter(pk=old).exists()
     assert browser.get(page_of(old)).status_code == 404
+
+
+def test_the_settings_name_the_country_of_phone_numbers_without_one(
+    browser: Client, kettle: Advertiser, sender: Any
+) -> None:
+    sender.send(None, "phone:+4989123456", kind="identify")
+    link = f"/admin/audience/advertiser/{kettle.pk}/change/"
+    form = form_of(browser.get(link).content.decode(), having="time_zone")
+    assert "no country" in browser.post(link, {**form, "phone_country": "XX"}).content.decode()
+    people = "/admin/audience/profile/"
+    assert "Nobody is known by this." in browser.get(people, {"q": "089 123456"}).content.decode()
+
+    assert browser.post(link, {**form, "phone_country": "de"}).status_code == 302
+    kettle.refresh_from_db()
+    assert kettle.phone_country == "DE"
+    assert "phone +4989123456" in browser.get(people, {"q": "089 123456"}).content.decode()
 
 
 def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser) -> None:

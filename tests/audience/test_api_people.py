@@ -8,7 +8,7 @@ from django.test import override_settings
 from audience.models import Account, AccountMember, Advertiser, Attribute, Identifier, Profile
 from tests.audience.messages import Sender
 from tests.callers import Caller, make_caller
-from tests.factories import make_advertiser, make_profile
+from tests.factories import make_advertiser, make_profile, make_segment
 
 pytestmark = pytest.mark.django_db
 
@@ -263,3 +263,20 @@ class TestPeopleOfAnAccount:
         assert other.get(path).status_code == 404
         assert other.post(path, {"add": [{"identifier": JO}]}).status_code == 404
         assert Profile.all_advertisers.count() == 0
+
+
+def test_a_phone_number_without_a_country_code_is_of_the_advertisers_country(
+    caller: Caller, advertiser: Advertiser
+) -> None:
+    national, whole = ({"kind": "phone", "value": value} for value in ("089 123456", "+49 89 123456"))
+    assert reasons(tell(caller, (national, {"plan": "gold"}))) == ["bad_identifier"]
+    assert caller.post("/profiles/find", national).status_code == 400
+
+    advertiser.phone_country = "DE"
+    advertiser.save()
+    assert reasons(tell(caller, (national, {"plan": "gold"}))) == [None]
+    assert values(caller, national) == values(caller, whole) == {"plan": "gold"}
+    segment = make_segment(advertiser)
+    both = {"add": [{"identifier": whole}], "remove": [{"identifier": national}]}
+    first, _ = caller.post(f"/segments/{segment.pk}/members", both).json()["results"]
+    assert first["notes"] == ["remove_wins"]

@@ -1,5 +1,6 @@
 """Messages of the HTTP API as they are read: limits, times, ids, names, and what a bad one does to its neighbours."""
 
+import dataclasses
 import gzip
 import json
 import math
@@ -291,3 +292,11 @@ def numbers(value):
     if isinstance(value, list):
         return [number for one in value for number in numbers(one)]
     return [value] if isinstance(value, float) else []
+
+
+@pytest.mark.parametrize(("country", "phones"), [("", []), ("DE", ["+4989123456"])])
+def test_a_phone_number_without_a_country_code_is_of_the_advertisers_country(country, phones):
+    by = dataclasses.replace(sender(is_server=True), phone_country=country)
+    message = read_one("identify", by, userId="C-1", traits={"phone": "089 123456"})
+    assert [key.value for key in message.proven if key.kind == "phone"] == phones
+    assert json.loads(message.traits) == {"phone": "089 123456"}
