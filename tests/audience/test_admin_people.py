@@ -85,9 +85,9 @@ def test_the_header_tells_where_somebody_came_from_first_and_last(browser: Clien
     for minute, source in enumerate([{"medium": "cpc", "name": "google", "campaign": "spring"}, {"medium": "email"}]):
         sender.send("browser:1", at=minute, event="page", context={"source": source})
     text = browser.get(page_of(who("browser", "1"))).content.decode()
-    assert re.findall(r"<dt>Came (\w+) from</dt><dd[^>]*>(.*?) <", text) == [
-        ("first", "cpc · google · spring"),
-        ("last", "email"),
+    assert re.findall(r"<dt>(\w+) came from</dt><dd[^>]*>(.*?)<", text) == [
+        ("First", "cpc · google · spring"),
+        ("Last", "email"),
     ]
 
 

@@ -152,6 +152,7 @@
         say("good", `Live: ${things} appear within a second.`);
       } catch {
         failures += 1;
+        sample.hidden = true;
         pause = Math.min(EVERY_MS * 2 ** failures, MOST_MS);
         say("bad", `The connection is lost. Trying again in ${Math.round(pause / 1000)} s…`);
       }
