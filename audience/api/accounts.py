@@ -22,18 +22,16 @@ from rest_framework.response import Response
 from audience.accounts import LONGEST_KEY, account_id
 from audience.api.access import Needs
 from audience.api.pages import KeyPages
-from audience.api.people import (
+from audience.api.people import AttributeSerializer, IdentifierSerializer, identifiers_of
+from audience.api.serializers import ClosedSerializer, RowSerializer
+from audience.api.told import (
     ITEMS_OF_A_CALL,
-    AttributeSerializer,
-    IdentifierSerializer,
     ResultSerializer,
     ResultsSerializer,
     attributes_field,
-    identifiers_of,
     result_of,
     results_of,
 )
-from audience.api.serializers import ClosedSerializer, RowSerializer
 from audience.api.views import ApiViewSet
 from audience.models import Account, AccountAttribute, AccountMember, Role
 from audience.tenancy import current_advertiser_id
@@ -187,8 +185,10 @@ class AccountFilters(filters.FilterSet):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Look a key up by the id that follows from it."""
-        key = self.form.cleaned_data["key"].strip()
-        return queryset.filter(pk=UUID(bytes=account_id(current_advertiser_id() or 0, key))) if key else queryset
+        if "key" not in self.data:
+            return queryset
+        key = account_id(current_advertiser_id() or 0, self.form.cleaned_data["key"].strip())
+        return queryset.filter(pk=UUID(bytes=key))
 
 
 class AccountPages(KeyPages):

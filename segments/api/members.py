@@ -10,8 +10,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from audience.api.pages import KeyPages
-from audience.api.people import ITEMS_OF_A_CALL, IdentifierSerializer
+from audience.api.people import IdentifierSerializer
 from audience.api.serializers import ClosedSerializer, RowSerializer
+from audience.api.told import ITEMS_OF_A_CALL
 from audience.named import Nobody, key_of
 from segments.members import Answer, Ask, Refused, change_members
 from segments.models import Membership, Segment

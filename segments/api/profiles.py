@@ -18,17 +18,15 @@ from audience.api.pages import KeyPages
 from audience.api.people import (
     EVENT_EXAMPLE,
     AttributeSerializer,
-    AttributesOfPeople,
     BelongingSerializer,
     EventPages,
     EventSerializer,
     IdentifierSerializer,
-    ResultsSerializer,
     TouchSerializer,
     identifiers_of,
-    results_of,
 )
 from audience.api.serializers import RowSerializer
+from audience.api.told import AttributesOfPeople, ResultsSerializer, results_of
 from audience.api.views import ApiViewSet
 from audience.finding import profile_after_merge
 from audience.identity import BadIdentifier, Key, normalise
