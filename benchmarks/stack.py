@@ -9,12 +9,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from config.listeners import door_listener
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(os.environ.get("MUSTER_BENCH_DIR") or tempfile.mkdtemp(prefix="muster-bench-"))
 VISITORS = 50_000
+DOOR_WORKERS = 2  # as `manage.py up` starts on two cores
 
 
 def free_port() -> int:
@@ -73,10 +76,12 @@ def server(arguments: Sequence[str], port: int, **environment: str) -> Iterator[
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when a request is answered, with whatever status: a socket may listen before its workers do."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
+            probe.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            if probe.recv(1):
                 return
         if process.poll() is not None:
             break
@@ -84,22 +89,19 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"The server did not start:\n{log.read_text()[-2000:]}")
 
 
-def _granian(interface: str, target: str, port: int) -> list[str]:
-    options = ["--interface", interface, "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "warning"]
-    return ["granian", *options, "--host", "127.0.0.1", "--port", str(port), target]
-
-
 @contextmanager
 def raw_asgi() -> Iterator[str]:
     port = free_port()
-    with server(_granian("asgi", "benchmarks.raw:app", port), port) as url:
+    command = ["granian", "--interface=asgi", "--loop=uvloop", "--workers=1", "--no-ws", "--log-level=warning"]
+    command += ["--host=127.0.0.1", f"--port={port}", "benchmarks.raw:app"]
+    with server(command, port) as url:
         yield url
 
 
 @contextmanager
 def door() -> Iterator[str]:
     port = free_port()
-    with server(_granian("rsgi", "config.door:app", port), port) as url:
+    with server(door_listener(f"127.0.0.1:{port}", workers=DOOR_WORKERS), port) as url:
         yield url
 
 

@@ -1,17 +1,17 @@
-"""The door's listener, as granian (RSGI) starts it: the shared endpoint and the committer in one event loop.
+"""The door's listener: the shared endpoint and the committer in one event loop, behind sockets of gunicorn's.
 
-Each request awaits a future of its own: with one shared by a batch, a client that goes away would fail its
-neighbours.
+A fire costs no task and no future: its connection waits for the answer of its batch. With one future shared by a
+batch, a client that goes away would fail its neighbours; here it only hears nothing.
 """
 
 import asyncio
 import gc
-import multiprocessing
 import os
 import resource
+import socket
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import django
 
@@ -24,79 +24,111 @@ django.setup()
 
 from audience import metrics  # noqa: E402 (after setup)
 from audience.context import device  # noqa: E402
-from config.drain import CLOSING, Drain  # noqa: E402
-from config.leash import end_with_starter  # noqa: E402
+from config.drain import Drain  # noqa: E402
+from config.http1 import Connection, Message, Site  # noqa: E402
 from config.proxies import client_address, is_trusted  # noqa: E402
 from pixels import fireids  # noqa: E402
 from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
-from pixels.batch import Ended  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
-COUNT_SECONDS = 1.0
+TICK_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+# For the answers of what is under way when the end has come, and for their last bytes.
+LAST_ANSWERS_SECONDS = 8.0
+BACKLOG = 2_048
 LARGE_BODY_BYTES = 32 << 10
 ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
 
 class Door:
-    """The RSGI application. granian calls `__rsgi_init__` before the first request and `__rsgi_del__` at the end."""
+    """One process's door, from its first request to its last answer."""
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop
-        self._intake: Intake
-        self._committing: asyncio.Task[None]
-        self._drain = Drain()
+    def __init__(self, notify: Callable[[], None]) -> None:
+        """`notify` is called every second, as long as the loop turns."""
+        self._notify = notify
+        self._loop = asyncio.get_running_loop()
+        self._site = Site(self._receive, body_bytes=BODY_BYTES)
+        self._intake = Intake(self._give)
+        self._drain = Drain(self._loop)
+        self._has_proxies = bool(settings.MUSTER_TRUSTED_PROXIES)
         self._statuses: Counter[int] = Counter()
+        self._calls: set[asyncio.Task[None]] = set()
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._intake = Intake(_give)
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Answer until a signal ends it."""
         self._intake.start()
-        self._committing = loop.create_task(self._intake.run())
-        self._drain.begin_on_sigterm(loop)
-        self._count_answers()
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        committing = self._loop.create_task(self._intake.run())
+        self._tick()
+        servers = [
+            await self._loop.create_server(lambda: Connection(self._site), sock=one, backlog=BACKLOG)
+            for one in sockets
+        ]
+        await self._drain.over()
+        for server in servers:
+            server.close()
+        await self._await_last_answers()
         self._intake.end()
-        loop.run_until_complete(self._committing)
+        await committing
         metrics.count_answers(self._statuses)
 
-    def _count_answers(self) -> None:
+    async def _await_last_answers(self) -> None:
+        self._site.close_idle()
+        last = self._loop.time() + LAST_ANSWERS_SECONDS
+        while self._site.connections and self._loop.time() < last:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _tick(self) -> None:
         """Hand the numbers of answers over, every second: for each answer it would cost too much."""
+        self._notify()
+        self._site.is_closing = self._drain.is_on
+        self._site.tick()
         metrics.count_answers(self._statuses)
         self._statuses.clear()
-        self._loop.call_later(COUNT_SECONDS, self._count_answers)
+        self._loop.call_later(TICK_SECONDS, self._tick)
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        path = scope.path
-        if path.startswith("/health/"):
-            answer = await self._health(path)
-        else:
-            headers = scope.headers
-            address, request_id = _origin(scope.client, headers)
-            request = Request(scope.method, path, scope.query_string, headers, address, request_id)
-            is_call = path.startswith(PREFIX)
-            answer = await (self._answer_call(request, protocol) if is_call else self._answer(request))
-            self._statuses[answer.status] += 1
-        said = [*answer.headers, CLOSING] if self._drain.is_on else answer.headers
-        protocol.response_bytes(answer.status, said, answer.body)
-
-    async def _answer(self, request: Request) -> Answer:
+    def _receive(self, connection: Connection, message: Message) -> None:
+        path, query = message.path_and_query()
+        address, request_id = connection.address, None
+        if self._has_proxies:
+            address, request_id = _origin(address, message)
+        request = Request(message.method, path, query, message, address, request_id)
+        if path.startswith((PREFIX, "/health/")):
+            call = self._loop.create_task(self._call(connection, request, message.body))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+            return
         received = self._intake.receive(request)
         if isinstance(received, Answer):
-            return received
-        stored: asyncio.Future[Ended | None] = self._loop.create_future()
-        if not self._intake.submit(received, stored) or await stored is None:
-            return self._intake.refuse(received)
-        return received.answer
+            self._answer(connection, received)
+        elif not self._intake.submit(received, (connection, received)):
+            self._answer(connection, self._intake.refuse(received))
 
-    async def _answer_call(self, request: Request, protocol: Any) -> Answer:
-        """Answer the HTTP API. Only its POST requests have a body that anybody waits for."""
-        body = await _body(protocol) if request.method == "POST" else b""
+    def _give(self, answers: Answers) -> None:
+        """Hand a batch's answers to those who wait: a connection with its pending fire, or a message's future."""
+        for waiter, stored in answers:
+            if type(waiter) is tuple:
+                connection, pending = waiter
+                self._answer(connection, pending.answer if stored is not None else self._intake.refuse(pending))
+            elif not waiter.done():
+                waiter.set_result(stored)
+
+    def _answer(self, connection: Connection, answer: Answer) -> None:
+        self._statuses[answer.status] += 1
+        connection.answer(answer)
+
+    async def _call(self, connection: Connection, request: Request, body: bytes) -> None:
+        """Answer what takes its time: the HTTP API, and questions about the door's health, which are not counted."""
+        if request.path.startswith(PREFIX):
+            self._answer(connection, await self._answer_call(request, body))
+        else:
+            connection.answer(await self._health(request.path))
+
+    async def _answer_call(self, request: Request, body: bytes) -> Answer:
         if len(body) > LARGE_BODY_BYTES:
             # To read thousands of messages takes longer than fires should wait.
             received = await self._loop.run_in_executor(None, self._intake.receive_messages, request, body)
@@ -108,35 +140,15 @@ class Door:
         if path == "/health/live":
             return ALIVE
         if path == "/health/ready":
-            if self._drain.is_on:
-                return DRAINING
-            return self._intake.readiness()
+            return DRAINING if self._drain.is_on else self._intake.readiness()
         if path == "/health/sink":
             return await self._loop.run_in_executor(None, self._intake.sink)
         return NOT_FOUND
 
 
-async def _body(protocol: Any) -> bytes:
-    """Return the body of a request; of one that is too large no more than shows that it is."""
-    body = b""
-    async for chunk in protocol:
-        body += chunk
-        if len(body) > BODY_BYTES:
-            break
-    return body
-
-
-def _give(answers: Answers) -> None:
-    """Hand a batch's answers to those who wait for them."""
-    for waiting, stored in answers:
-        if not waiting.done():  # the client has gone away
-            waiting.set_result(stored)
-
-
-def _origin(client: str, headers: Headers) -> tuple[str, str | None]:
-    """Return the client's address, and the request id of a proxy of ours; `client` is the peer with its port."""
-    peer = client.rpartition(":")[0]
-    if not settings.MUSTER_TRUSTED_PROXIES or not _is_ours(peer):
+def _origin(peer: str, headers: Headers) -> tuple[str, str | None]:
+    """Return the client's address, and the request id of a proxy of ours; `peer` is who has connected."""
+    if not _is_ours(peer):
         return peer, None
     return _forwarded(peer, ",".join(headers.get_all("x-forwarded-for"))), headers.get(fireids.HEADER)
 
@@ -151,6 +163,11 @@ def _forwarded(peer: str, forwarded_for: str) -> str:
     return client_address(peer, forwarded_for, settings.MUSTER_TRUSTED_PROXIES)
 
 
+async def serve(sockets: Sequence[socket.socket], notify: Callable[[], None]) -> None:
+    """Answer what comes in at these sockets, until a signal ends it."""
+    await Door(notify).serve(sockets)
+
+
 # The first fire need not wait until the expressions of user agents are compiled.
 device.expressions()
 
@@ -163,7 +180,3 @@ gc.set_threshold(50_000, 20, 50)
 # Each client is a file descriptor; the usual limit of 1,024 is meant for programs that use select().
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))
-
-starter = multiprocessing.parent_process()
-end_with_starter(starter.pid if starter else None)
-app = Door()

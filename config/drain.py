@@ -1,9 +1,7 @@
 """The time between being told to end and ending: not ready any more, and still taking requests.
 
-A load balancer asks `/health/ready` every few seconds and needs that long to send its requests elsewhere. granian
-stops to accept at once when it is told to end (then it answers what is under way, and closes the connections that are
-idle). So its workers of the door listen to SIGTERM themselves and tell it later, by SIGINT. A SIGINT from outside, as
-a Ctrl-C on a terminal sends it to all of them, ends them without the wait.
+A load balancer asks `/health/ready` every few seconds and needs that long to send its requests elsewhere. SIGTERM
+begins it; a SIGINT, as a Ctrl-C on a terminal sends it to all processes, or a SIGQUIT ends it without the wait.
 """
 
 import asyncio
@@ -17,9 +15,8 @@ from django.conf import settings
 
 # Where `manage.py up` says that it is about to end: for the web, whose signals are granian's.
 FILE_VARIABLE = "MUSTER_DRAINING_FILE"
-# What is left for the last answers, before granian kills its worker.
+# What is left for the last answers, before a listener's worker is killed.
 LAST_ANSWERS_SECONDS = 12
-CLOSING = ("connection", "close")
 
 log = structlog.get_logger(__name__)
 
@@ -27,21 +24,29 @@ log = structlog.get_logger(__name__)
 class Drain:
     """The drain of a process with an event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen to signals from now on."""
         self.is_on = False
-        self._loop: asyncio.AbstractEventLoop
-
-    def begin_on_sigterm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take SIGTERM from granian, which has set its own handlers before."""
         self._loop = loop
+        self._is_over = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, self._begin)
+        for urgent in (signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(urgent, self._end)
+
+    async def over(self) -> None:
+        """Return when it is time to end."""
+        await self._is_over.wait()
 
     def _begin(self) -> None:
         if self.is_on:
             return
         self.is_on = True
         log.info("draining", seconds=settings.MUSTER_DRAIN_SECONDS)
-        self._loop.call_later(settings.MUSTER_DRAIN_SECONDS, os.kill, os.getpid(), signal.SIGINT)
+        self._loop.call_later(settings.MUSTER_DRAIN_SECONDS, self._end)
+
+    def _end(self) -> None:
+        self.is_on = True
+        self._is_over.set()
 
 
 def announce() -> None:

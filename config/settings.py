@@ -211,8 +211,9 @@ MUSTER_SPOOL_DIR = Path(env.str("MUSTER_SPOOL_DIR", default=str(DATA_DIR / "spoo
 MUSTER_SPOOL_MAX_BYTES = env.int("MUSTER_SPOOL_MAX_BYTES", default=1 << 30)
 # How long the door takes fires after it was told to end, so that a load balancer can send them elsewhere, in seconds.
 MUSTER_DRAIN_SECONDS = env.int("MUSTER_DRAIN_SECONDS", default=10)
-# Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's.
-MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(1, environment.cores() // 2))
+# Processes of the door that `manage.py up` starts: one for two cores, the other is PostgreSQL's; but at least two,
+# each of which has something to do while the other one waits.
+MUSTER_DOOR_WORKERS = env.int("MUSTER_DOOR_WORKERS", default=max(2, environment.cores() // 2))
 
 # --- The context of facts -------------------------------------------------------------------------
 

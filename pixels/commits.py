@@ -1,7 +1,7 @@
 """Facts into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -59,21 +59,37 @@ class Commits:
     Promise: what `commit` returns is committed with `synchronous_commit = on`. One bad fact never spoils its batch.
     """
 
-    def __init__(self, conninfo: str, day_of: DayOf, *, name: str, remembered: int = REMEMBERED_IDENTIFIERS) -> None:
-        """`day_of` is the advertiser's local day of an instant; `name` is what PostgreSQL shows of the connection."""
+    def __init__(
+        self,
+        conninfo: str,
+        day_of: DayOf,
+        *,
+        name: str,
+        remembered: int = REMEMBERED_IDENTIFIERS,
+        memory: DoorMemory | None = None,
+    ) -> None:
+        """`day_of` is the advertiser's local day of an instant; `name` is what PostgreSQL shows of the connection.
+
+        Two that never have facts of one person at the same time may share a memory.
+        """
         self._conninfo = psycopg.conninfo.make_conninfo(
             conninfo, options=SESSION_OPTIONS, application_name=name, connect_timeout=CONNECT_SECONDS
         )
         self._day_of = day_of
         self._pipeline: Pipeline | None = None
-        self._memory = DoorMemory(remembered)
+        self._memory = memory or DoorMemory(remembered)
 
-    async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
-        """Store facts; return how each ended. Raises `DatabaseAway`."""
+    async def commit(
+        self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED, is_done: Callable[[], None] | None = None
+    ) -> list[Ended]:
+        """Store facts; return how each ended. Raises `DatabaseAway`.
+
+        `is_done` is called when a batch that is of one kind only waits for its disk (see `Pipeline.transact`).
+        """
         fires = [fact for fact in facts if isinstance(fact, Fire)]
         try:
             if not fires or len(fires) == len(facts):
-                return await self._commit_or_split(facts, repeats)
+                return await self._commit_or_split(facts, repeats, is_done)
             of_fires = iter(await self._commit_or_split(fires, repeats))
             messages = [fact for fact in facts if not isinstance(fact, Fire)]
             of_messages = iter(await self._commit_or_split(messages, repeats))
@@ -96,10 +112,12 @@ class Commits:
             self._pipeline.close()
             self._pipeline = None
 
-    async def _commit_or_split(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
+    async def _commit_or_split(
+        self, facts: Sequence[Fact], repeats: Repeats, is_done: Callable[[], None] | None = None
+    ) -> list[Ended]:
         """Commit a batch; split it where a fact is poison, until that one stands alone and is rejected."""
         try:
-            return await self._commit_once(facts, repeats)
+            return await self._commit_once(facts, repeats, is_done)
         except _POISON as error:
             if len(facts) == 1:
                 log.warning("fact_rejected", error=type(error).__name__)
@@ -108,10 +126,12 @@ class Commits:
             first = await self._commit_or_split(facts[:half], repeats)
             return [*first, *await self._commit_or_split(facts[half:], repeats)]
 
-    async def _commit_once(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
+    async def _commit_once(
+        self, facts: Sequence[Fact], repeats: Repeats, is_done: Callable[[], None] | None
+    ) -> list[Ended]:
         for attempt in range(RETRIES):
             try:
-                done = await self._transact(self._storing(facts, repeats))
+                done = await self._transact(self._storing(facts, repeats), is_done)
             except psycopg.errors.UniqueViolation:
                 # Another process has stored one of them: look which, from now on.
                 if attempt == RETRIES - 1:
@@ -169,13 +189,13 @@ class Commits:
             break
         return stored
 
-    async def _transact(self, talk: Talk[T]) -> T:
+    async def _transact(self, talk: Talk[T], is_done: Callable[[], None] | None = None) -> T:
         async with asyncio.timeout(PATIENCE_SECONDS):
             if self._pipeline is not None and self._pipeline.is_closed:
                 self.close()
             if self._pipeline is None:
                 self._pipeline = await Pipeline.connect(self._conninfo)
-            return await self._pipeline.transact(talk)
+            return await self._pipeline.transact(talk, is_done)
 
 
 _AFTER: tuple[CrashPoint, CrashPoint] = ("batch.after_commit", "replay.after_commit")

@@ -102,9 +102,13 @@ class Endpoint:
         if not self._catalogue.is_loaded:
             return answers.not_ready_answer()
 
-        arrived_at = now()
-        fire_id = logged_id or fireids.of_fresh_request(request.request_id, arrived_at) or fireids.new(arrived_at)
-        draft = self._draft(request, fireids.time_of(fire_id), is_logged=logged_id is not None)
+        received_at = now()
+        fire_id = logged_id or fireids.of_fresh_request(request.request_id, received_at)
+        if fire_id is None:
+            fire_id = fireids.new(received_at)
+        else:
+            received_at = fireids.time_of(fire_id)
+        draft = self._draft(request, received_at, is_logged=logged_id is not None)
         verdict = self._steps.first_drop(draft)
         if isinstance(verdict, Answer):
             return verdict

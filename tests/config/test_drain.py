@@ -62,6 +62,18 @@ def muster() -> Iterator[LiveMuster]:
         server.stop()
 
 
+def await_known(muster: LiveMuster, target: str) -> None:
+    """Return when a door that runs already has heard of a new pixel: within a second, its fires are refused."""
+
+    def is_known() -> bool:
+        urllib.request.urlopen(f"{muster.pixel_url}{target}", timeout=5).read()
+        with muster.connect() as connection:
+            row = connection.execute("SELECT count(*) FROM pixels_fire WHERE outcome = 'applied'").fetchone()
+        return bool(row and row[0])
+
+    until(is_known, "the door knows the pixel", timeout_seconds=5)
+
+
 @contextmanager
 def load(url: str, target: str, file: Path, *, connections: int = 16, per_second: float = 200) -> Iterator[Ledger]:
     """Fire until the block ends; it begins when fires are answered."""
@@ -124,6 +136,7 @@ def test_sigterm_under_load(muster: LiveMuster, django_db_blocker: DjangoDbBlock
     assert muster.process is not None
     with django_db_blocker.unblock(), muster.orm():
         target = pixel_of(make_advertiser())
+    await_known(muster, target)
     with load(muster.pixel_url, target, tmp_path / "ledger"):
         told_at = time.time()
         muster.process.send_signal(signal.SIGTERM)
@@ -191,7 +204,7 @@ def test_workers_are_replaced_without_a_gap(
     database: Database, target: str, tmp_path: Path, workers: int, times: int
 ) -> None:
     """SIGHUP: a new worker begins before the old one drains. No request fails."""
-    # granian gives the new ones 3.5 s to start; with other work beside them they need longer.
+    # The old one takes requests until the new one has started.
     with RealDoor(database.url, tmp_path, workers=workers, MUSTER_DRAIN_SECONDS="10") as door:
         with load(f"http://127.0.0.1:{door.port}", target, tmp_path / "ledger") as ledger:
             for _ in range(times):

@@ -41,7 +41,7 @@ def test_the_programs_are_those_of_up():
     told = {
         line.split("|")[1].strip(): line
         for line in PAGE.splitlines()
-        if re.match(r"\| \w+ \| `(?:granian|celery)", line)
+        if re.match(r"\| \w+ \| `(?:gunicorn|granian|celery)", line)
     }
 
     assert told.keys() == {program.name for program in up.programs()}

@@ -13,16 +13,16 @@ from typing import Self
 from django.conf import settings
 
 from config.leash import SUPERVISED, leashed
-from config.management.commands.up import listener
-from tests.pixels.doors import GranianDoor, free_port
+from config.listeners import door_listener
+from tests.pixels.doors import ListenerDoor, free_port
 from tests.running import ROOT, alive, descendants, until
 
 NO_LIMITS = {"MUSTER_FIRES_PER_BROWSER": "0", "MUSTER_FIRES_PER_ADDRESS": "0"}
 SETTLE_SECONDS = 60.0
 
 
-class RealDoor(GranianDoor):
-    """granian with `config.door:app`, started as `manage.py up` starts it and started again when it ends unasked.
+class RealDoor(ListenerDoor):
+    """The door's listener, started as `manage.py up` starts it and started again when it ends unasked.
 
     `folder` is its data folder: spools lie there, so no two installations may share one. `before` is put before the
     command line: `fiu-run …`, `prlimit --nofile=256`.
@@ -33,8 +33,9 @@ class RealDoor(GranianDoor):
     ) -> None:
         self.port = free_port()
         self._before = before
-        self._command = [*listener(f"127.0.0.1:{self.port}", "rsgi", workers=workers), "--loop=uvloop"]
-        self._command.append("config.door:app")
+        drain_seconds = int(environment.get("MUSTER_DRAIN_SECONDS", settings.MUSTER_DRAIN_SECONDS))
+        bind = f"127.0.0.1:{self.port}"
+        self._command = door_listener(bind, workers=workers, drain_seconds=drain_seconds)
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -44,7 +45,7 @@ class RealDoor(GranianDoor):
             "MUSTER_COOKIE_KEYS": ",".join(":".join(key) for key in settings.MUSTER_COOKIE_KEYS),
             "MUSTER_REPLAY_KEY": settings.MUSTER_REPLAY_KEY,
             "MUSTER_DEV_HTTP_COOKIE": "off",
-            SUPERVISED: "1",  # the workers end with granian, however it ends
+            SUPERVISED: "1",  # the workers end with their master, however it ends
             **NO_LIMITS,
             **environment,
         }
@@ -92,10 +93,7 @@ class RealDoor(GranianDoor):
         until(answers, f"{path} answers {wanted}", timeout_seconds=timeout_seconds)
 
     def look(self) -> None:
-        """Start it again where it has ended unasked, as `manage.py up` does.
-
-        granian ends when a second worker dies within seconds of the first one.
-        """
+        """Start it again where it has ended unasked, as `manage.py up` does."""
         if self.process.poll() is not None:
             self.launch()
 
@@ -112,10 +110,10 @@ class RealDoor(GranianDoor):
             return None
 
     def workers(self) -> list[int]:
-        """Return the process ids of its workers: granian's children."""
+        """Return the process ids of its workers: gunicorn's children."""
         family = {self.process.pid, *descendants(self.process.pid)}
-        granian = f"{sys.executable} -m granian "
-        return [pid for pid in family if alive(pid) and _command_of(_parent_of(pid)).startswith(granian)]
+        master = f"{sys.executable} -m gunicorn "
+        return [pid for pid in family if alive(pid) and _command_of(_parent_of(pid)).startswith(master)]
 
     def kill_worker(self) -> int:
         """Kill one worker, whichever, as the kernel does when memory is short; return which one it was."""

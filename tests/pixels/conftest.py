@@ -9,12 +9,12 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from pixels import views
 from tests.emptying import empty_tables
-from tests.pixels.doors import DjangoDoor, DoorUnderTest, GranianDoor, granian_door
+from tests.pixels.doors import DjangoDoor, DoorUnderTest, ListenerDoor, listener_door
 
 
 @pytest.fixture(scope="session")
-def granian_process(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[GranianDoor]:
-    with django_db_blocker.unblock(), granian_door() as door:
+def listener_process(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ListenerDoor]:
+    with django_db_blocker.unblock(), listener_door() as door:
         yield door
 
 
@@ -38,9 +38,9 @@ def open_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> 
 
 
 @pytest.fixture
-def granian(open_database: None, granian_process: GranianDoor) -> GranianDoor:
-    granian_process.warm_up()
-    return granian_process
+def granian(open_database: None, listener_process: ListenerDoor) -> ListenerDoor:
+    listener_process.warm_up()
+    return listener_process
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
-"""The two doors that the tests knock at: granian in a process of its own, and Django's views."""
+"""The two doors that the tests knock at: the listener in a process of its own, and Django's views."""
 
 import http.client
 import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from config.listeners import door_listener
 from pixels import views
 from pixels.catalogue import announce
 from pixels.models import FireDelta
@@ -90,8 +90,8 @@ class DjangoDoor(DoorUnderTest):
         return views.counter().intake.catalogue.picture.read_at
 
 
-class GranianDoor(DoorUnderTest):
-    name = "granian"
+class ListenerDoor(DoorUnderTest):
+    name = "listener"
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
@@ -134,13 +134,11 @@ def until(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def granian_door(*, is_ready: bool = True, port: int = 0, **environment: str) -> Iterator[GranianDoor]:
+def listener_door(*, is_ready: bool = True, port: int = 0, **environment: str) -> Iterator[ListenerDoor]:
     """Start the door as `manage.py up` does, on a port of its own and this test's database."""
     port = port or free_port()
-    command = [sys.executable, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--http=1", "--no-ws"]
-    command += ["--host=127.0.0.1", f"--port={port}", "--workers=1", "--log-level=warning", "config.door:app"]
     process = subprocess.Popen(
-        command,
+        door_listener(f"127.0.0.1:{port}", workers=1),
         cwd=ROOT,
         env={
             **os.environ,
@@ -151,7 +149,7 @@ def granian_door(*, is_ready: bool = True, port: int = 0, **environment: str) ->
             **environment,
         },
     )
-    door = GranianDoor(port, process)
+    door = ListenerDoor(port, process)
     try:
         until(lambda: door.status("/health/ready" if is_ready else "/health/live") == 200)
         yield door

@@ -23,7 +23,7 @@ from pixels.models import Fire as FireRow
 from pixels.reasons import Note, Reason
 from tests.factories import NOON
 from tests.nginx import Nginx
-from tests.pixels.doors import granian_door
+from tests.pixels.doors import listener_door
 from tests.pixels.pictures import ENDPOINT, KEY, SHOP, SIGNER
 from tests.pixels.shop import Shop
 
@@ -252,7 +252,7 @@ def test_nginx_accepts_the_file_that_we_ship(tmp_path):
 def proxied(tmp_path_factory, open_database):
     """Yield nginx and the door behind it."""
     with ExitStack() as running:
-        door = running.enter_context(granian_door(**PROXIED))
+        door = running.enter_context(listener_door(**PROXIED))
         yield running.enter_context(Nginx(tmp_path_factory.mktemp("proxied"), door_port=door.port)), door
 
 
@@ -355,7 +355,7 @@ CANARIES = {
 
 
 def test_the_log_holds_nothing_that_it_is_not_to_know(tmp_path, open_database):
-    with granian_door(**PROXIED) as door, Nginx(tmp_path, door_port=door.port) as nginx:
+    with listener_door(**PROXIED) as door, Nginx(tmp_path, door_port=door.port) as nginx:
         assert nginx.get("/seg?add=1", **CANARIES).status == 200
         assert nginx.get("/favicon.ico", **CANARIES).status == 404
         assert nginx.get("/seg?" + "a" * 40_000, **CANARIES).status == 414

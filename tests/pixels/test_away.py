@@ -12,7 +12,7 @@ from django.db import connection
 
 from pixels.answers import GIF
 from pixels.intake import database_conninfo
-from tests.pixels.doors import Reply, granian_door, until
+from tests.pixels.doors import Reply, listener_door, until
 from tests.pixels.shop import Shop, counted
 
 pytestmark = pytest.mark.usefixtures("open_database")
@@ -44,7 +44,7 @@ def test_a_fire_that_meets_no_database_is_kept_and_done_later(door):
 
 @pytest.mark.spec("pixels.md 1.2", "R12")
 def test_a_fire_that_can_be_kept_nowhere_is_answered_503():
-    with granian_door(MUSTER_SPOOL_MAX_BYTES="10") as door:
+    with listener_door(MUSTER_SPOOL_MAX_BYTES="10") as door:
         shop = Shop(door)
         shop.p()
         before = counted()
@@ -72,7 +72,7 @@ def test_health_of_the_door(granian):
 @pytest.mark.spec("pixels.md 1.2")
 def test_a_door_that_has_never_seen_its_database_lives_and_refuses(tmp_path):
     nowhere = {"DATABASE_URL": "postgresql://muster:x@127.0.0.1:1/muster", "MUSTER_SPOOL_DIR": str(tmp_path)}
-    with granian_door(is_ready=False, **nowhere) as door:
+    with listener_door(is_ready=False, **nowhere) as door:
         assert door.get("/health/live").status == 200
         assert door.get("/health/ready").status == 503
         reply = door.get("/seg?add=12")
@@ -103,7 +103,7 @@ def commit_waits() -> bool:
 
 
 def test_what_was_taken_in_is_committed_and_answered_before_the_door_ends():
-    with granian_door() as door:
+    with listener_door() as door:
         shop = Shop(door)
         with blocked_fire(shop) as replies:
             door.process.send_signal(signal.SIGTERM)

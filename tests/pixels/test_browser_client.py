@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from audience.models import Attribute, Event
 from audience.tenancy import acting_for
-from tests.pixels.doors import free_port, granian_door, until
+from tests.pixels.doors import free_port, listener_door, until
 from tests.pixels.teller import Teller
 
 PACKAGE = "@segment/analytics-next"
@@ -59,7 +59,7 @@ def shop() -> Iterator[str]:
 def test_existing_browser_client(open_database, library, shop):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with granian_door(port=port, MUSTER_PIXEL_URL=url) as door:
+    with listener_door(port=port, MUSTER_PIXEL_URL=url) as door:
         teller = Teller(door)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])

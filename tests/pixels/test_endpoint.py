@@ -10,7 +10,7 @@ from pixels.answers import Answer
 from pixels.endpoint import Pending
 from pixels.intake import limits_of_installation
 from pixels.steps import Limits, Request
-from tests.pixels.doors import DjangoDoor, granian_door
+from tests.pixels.doors import DjangoDoor, listener_door
 from tests.pixels.pictures import ENDPOINT, KEY, SIGNER, Sent
 from tests.pixels.shop import Shop
 
@@ -61,14 +61,14 @@ APPLIED, LIMITED = "applied", "rejected rate_limited"
 @pytest.mark.spec("pixels.md 1.1")
 def test_behind_our_proxy_the_address_it_names_is_limited(open_database):
     limits = {"MUSTER_FIRES_PER_ADDRESS": "2", "MUSTER_TRUSTED_PROXIES": "127.0.0.1/32"}
-    with granian_door(**limits) as door:
+    with listener_door(**limits) as door:
         seen = outcomes(Shop(door), ONE, ONE, ONE, OTHER, f"{OTHER}, {ONE}", f"{ONE}, {OTHER}, 127.0.0.1")
     assert seen == [APPLIED, APPLIED, LIMITED, APPLIED, LIMITED, APPLIED], "what stands left was written by strangers"
 
 
 @pytest.mark.spec("pixels.md 1.1")
 def test_without_a_proxy_of_ours_nobody_chooses_an_address(open_database):
-    with granian_door(MUSTER_FIRES_PER_ADDRESS="2") as door:
+    with listener_door(MUSTER_FIRES_PER_ADDRESS="2") as door:
         assert outcomes(Shop(door), ONE, OTHER, "203.0.113.3") == [APPLIED, APPLIED, LIMITED]
 
 

@@ -14,7 +14,7 @@ from pixels import fireids
 from pixels.models import Fire, FireDelta
 from segments.models import SegmentDelta, Transition
 from tests.factories import NOON
-from tests.pixels.doors import granian_door
+from tests.pixels.doors import listener_door
 from tests.pixels.shop import Shop
 
 RANDOM = "7f3a9c2e51d04b6f8a1be2c3d4f50617"
@@ -67,7 +67,7 @@ def test_a_time_far_from_now_is_none_of_a_request_that_just_came():
 
 @pytest.fixture(scope="module")
 def proxied(open_database):
-    with granian_door(**PROXIED) as door:
+    with listener_door(**PROXIED) as door:
         yield door
 
 

@@ -21,7 +21,8 @@ from audience.metrics import FOLDER_VARIABLE
 from config import drain, health, metrics
 from config.celery import prepare_broker
 from config.demo import storefront
-from config.ports import PortTakenError, await_free, nearby, parse_bind
+from config.listeners import door_listener, web_listener
+from config.ports import PortTakenError, await_free, nearby
 from config.postgres import EmbeddedServer, PostgresError
 from config.supervisor import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Group, Program, to_terminal
 
@@ -176,15 +177,14 @@ def make_operator() -> str:
 def programs() -> list[Program]:
     """Return the programs of the group: two listeners, two workers, one clock."""
     drain_seconds = settings.MUSTER_DRAIN_SECONDS
-    web = listener(settings.MUSTER_ADMIN_BIND, "wsgi", workers=1)
-    door = listener(
-        settings.MUSTER_PIXEL_BIND, "rsgi", workers=settings.MUSTER_DOOR_WORKERS, drain_seconds=drain_seconds
+    web = web_listener(settings.MUSTER_ADMIN_BIND, threads=settings.MUSTER_WEB_THREADS)
+    door = door_listener(
+        settings.MUSTER_PIXEL_BIND, workers=settings.MUSTER_DOOR_WORKERS, drain_seconds=drain_seconds
     )
     short = [*worker("celery"), f"--concurrency={settings.MUSTER_WORKER_CONCURRENCY}"]
     return [
-        Program("web", [*web, f"--blocking-threads={settings.MUSTER_WEB_THREADS}", "config.wsgi:application"]),
-        # granian's own choice of a loop may be one that hangs.
-        Program("door", [*door, "--loop=uvloop", "config.door:app"], drain_seconds + 14.0, drains=True),
+        Program("web", [*web, "config.wsgi:application"]),
+        Program("door", door, drain_seconds + 14.0, drains=True),
         Program("worker", short),
         # Threads: a run mostly waits, and one at a destination that hangs must not hold up those of others.
         Program("exporter", [*worker("exports"), "--pool=threads", f"--concurrency={EXPORTS_AT_ONCE}"]),
@@ -205,19 +205,8 @@ def opens_shop(*, demo: bool) -> bool:
 
 def shop_program() -> Program:
     """Return the listener of the demo shop."""
-    command = listener(settings.MUSTER_SHOP_BIND, "wsgi", workers=1)
-    return Program("shop", [*command, "--blocking-threads=2", "config.shop:application"])
-
-
-def listener(bind: str, interface: str, *, workers: int, drain_seconds: int = 0) -> list[str]:
-    """Return granian's command line up to the name of the application."""
-    host, port = parse_bind(bind)
-    kill_after = drain_seconds + drain.LAST_ANSWERS_SECONDS
-    return [
-        *(sys.executable, "-m", "granian", f"--interface={interface}", f"--host={host}", f"--port={port}"),
-        *(f"--workers={workers}", "--http=1", "--no-ws", "--backlog=2048", "--log-level=error"),
-        *("--respawn-failed-workers", "--respawn-interval=1", f"--workers-kill-timeout={kill_after}"),
-    ]
+    command = web_listener(settings.MUSTER_SHOP_BIND, threads=2)
+    return Program("shop", [*command, "config.shop:application"])
 
 
 def celery(what: str) -> list[str]:

@@ -11,7 +11,7 @@ from audience.models import Attribute, Event, Identifier, Profile
 from audience.tenancy import acting_for
 from pixels.sdk import SNIPPET
 from tests.factories import make_pixel, make_segment
-from tests.pixels.doors import free_port, granian_door
+from tests.pixels.doors import free_port, listener_door
 from tests.pixels.sdk.recorder import site
 from tests.pixels.teller import Teller
 
@@ -35,7 +35,7 @@ def visited(*, is_listed: bool) -> Iterator[Any]:
     """A visitor has been at a page whose origin the advertiser has listed or not; what the page was told."""
     port = free_port()
     url = f"http://localhost:{port}"
-    with granian_door(port=port, MUSTER_PIXEL_URL=url, MUSTER_DEV_HTTP_COOKIE="on") as door, site() as pages:
+    with listener_door(port=port, MUSTER_PIXEL_URL=url, MUSTER_DEV_HTTP_COOKIE="on") as door, site() as pages:
         origin = f"http://localhost:{pages.port}"
         teller = Teller(door, origins=[origin] if is_listed else [])
         pixel = make_pixel(teller.advertiser, make_segment(teller.advertiser, is_readable_on_page=True))
