@@ -11,6 +11,18 @@ from audience.talk import Talk, reads, writes
 LONGEST_KEY = 320
 
 
+class Seen(NamedTuple):
+    """An account that something was said of, at an instant."""
+
+    advertiser_id: int
+    key: str
+    at: Instant
+
+    @property
+    def account_id(self) -> bytes:
+        return account_id(self.advertiser_id, self.key)
+
+
 class Belonging(NamedTuple):
     """A profile belongs to an account since an instant; what said so came at another."""
 
@@ -54,22 +66,32 @@ _JOIN = writes(
     ON CONFLICT (profile_id, account_id) DO UPDATE SET since = excluded.since WHERE m.since > excluded.since
     """
 )
+_PART = writes(
+    "DELETE FROM audience_accountmember WHERE account_id = (%s::uuid[])[1] AND profile_id = ANY(%s::uuid[])"
+)
+
+
+def meet(seen: Sequence[Seen]) -> Talk[None]:
+    """Make the accounts where need be, and lock them. Where profiles are meant, too, those are locked already."""
+    if not seen:
+        return
+    accounts = {one.account_id: one for one in sorted(seen, key=lambda one: one.at)}
+    ids = sorted(accounts)
+    newest = [accounts[id_] for id_ in ids]
+    times = instants([one.at for one in newest])
+    owners = bigints([one.advertiser_id for one in newest])
+    made = _MAKE(uuids(ids), owners, texts([one.key for one in newest]), times, times)
+    (rows,) = yield [made, _LOCK(uuids(ids))]
+    unseen = [id_ for id_, seen_at in rows if seen_at < accounts[id_].at - SEEN_PRECISION]
+    if unseen:
+        yield [_SEE(uuids(unseen), instants([accounts[id_].at for id_ in unseen]))]
 
 
 def join(belongings: Sequence[Belonging]) -> Talk[None]:
     """Let profiles belong to accounts, which are made where need be, and lock those. Profiles are locked already."""
     if not belongings:
         return
-    accounts = {one.account_id: one for one in sorted(belongings, key=lambda one: one.received_at)}
-    ids = sorted(accounts)
-    newest = [accounts[id_] for id_ in ids]
-    times = instants([one.received_at for one in newest])
-    owners = bigints([one.advertiser_id for one in newest])
-    made = _MAKE(uuids(ids), owners, texts([one.key for one in newest]), times, times)
-    (rows,) = yield [made, _LOCK(uuids(ids))]
-    unseen = [id_ for id_, seen_at in rows if seen_at < accounts[id_].received_at - SEEN_PRECISION]
-    if unseen:
-        yield [_SEE(uuids(unseen), instants([accounts[id_].received_at for id_ in unseen]))]
+    yield from meet([Seen(one.advertiser_id, one.key, one.received_at) for one in belongings])
     since: dict[tuple[bytes, bytes], tuple[Instant, int]] = {}
     for one in belongings:
         key = one.profile_id, one.account_id
@@ -85,3 +107,9 @@ def join(belongings: Sequence[Belonging]) -> Talk[None]:
             instants([since[key][0] for key in keys]),
         )
     ]
+
+
+def part(account: bytes, profiles: Sequence[bytes]) -> Talk[None]:
+    """Let profiles belong to an account no longer. All of them are locked already."""
+    if profiles:
+        yield [_PART(uuids([account]), uuids(sorted(profiles)))]

@@ -70,12 +70,12 @@ def identifier_id(advertiser_id: int, kind: str, value: str) -> bytes:
     return hashlib.sha256(f"{advertiser_id}\0{kind}\0{value}".encode()).digest()[:16]
 
 
-def normalise(kind: str, value: str, *, country: str | None = None) -> str:
+def normalise(kind: str, value: str, *, country: str = "") -> str:
     """Return the form in which a value is stored and compared.
 
-    Trimmed, NFC, e-mails in lower case, telephone numbers as E.164; `country` (ISO 3166-1) is that of numbers without
-    a country code. Raises `BadIdentifier` for an unknown kind, an empty or overlong value, or one with control
-    characters.
+    Trimmed, NFC, e-mails in lower case, telephone numbers as E.164; `country` (ISO 3166-1, empty: none) is that of
+    numbers without a country code. Raises `BadIdentifier` for an unknown kind, an empty or overlong value, or one
+    with control characters.
     """
     if kind not in KINDS and not kind.startswith("partner:"):
         raise BadIdentifier(f"“{kind}” is no kind of identifier. Use one of {', '.join(KINDS)} or partner:NAME.")
@@ -98,9 +98,9 @@ def _email(text: str) -> str:
     return text.lower()
 
 
-def _phone(text: str, country: str | None) -> str:
+def _phone(text: str, country: str) -> str:
     try:
-        number = phonenumbers.parse(text, country)
+        number = phonenumbers.parse(text, country or None)
     except phonenumbers.NumberParseException:
         number = None
     # Possible, not valid: which ranges are in use changes every month.

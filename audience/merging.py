@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from audience import attributes
+from audience import attributes, touches
 from audience.columns import bigints, instants, uuids
 from audience.crash import crash_point
 from audience.instants import Instant
@@ -103,11 +103,13 @@ def merge(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     pairs = sorted(pairs, key=lambda pair: pair.gone)
     gone, into = uuids([pair.gone for pair in pairs]), uuids([pair.into for pair in pairs])
     yield [_MOVE_IDENTIFIERS(gone, into), _MOVE_EVENTS(gone, into), _MOVE_ACCOUNTS(gone, into)]
-    yield from attributes.move(_whither(pairs), {pair.into: pair.advertiser_id for pair in pairs})
+    whither, owners = _whither(pairs), {pair.into: pair.advertiser_id for pair in pairs}
+    yield from attributes.move(whither, owners)
+    yield from touches.move(whither, owners)
     for step in _steps:
         yield from step(pairs, at)
-    owners, times = bigints([pair.advertiser_id for pair in pairs]), instants([at] * len(pairs))
-    yield [_MOVE_PROFILES(gone, into), _NOTE(gone, into, gone, owners, into, times)]
+    advertisers, times = bigints([pair.advertiser_id for pair in pairs]), instants([at] * len(pairs))
+    yield [_MOVE_PROFILES(gone, into), _NOTE(gone, into, gone, advertisers, into, times)]
     crash_point("profile.merged")
 
 

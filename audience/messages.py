@@ -9,6 +9,8 @@ from audience.identity import Key
 from audience.instants import Instant
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
+# Whence an attribute comes that another system has written (`audience.upserts`); no door takes such a message.
+API: Literal["api"] = "api"
 
 
 class Message(NamedTuple):
@@ -23,7 +25,7 @@ class Message(NamedTuple):
     """
 
     id: bytes
-    kind: Kind
+    kind: Kind | Literal["api"]
     advertiser_id: int
     received_at: Instant
     occurred_at: Instant

@@ -3,6 +3,7 @@
 import secrets
 from zoneinfo import available_timezones
 
+import phonenumbers
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -31,6 +32,11 @@ def _id_key() -> bytes:
 def _check_time_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(f"“{name}” is no time zone. Write one such as Europe/Berlin.")
+
+
+def _check_country(code: str) -> None:
+    if code.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError(f"“{code}” is no country. Write two letters such as DE.")
 
 
 class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs
@@ -85,6 +91,16 @@ class Advertiser(models.Model):
         default="UTC",
         validators=[_check_time_zone],
         help_text="Days in reports and nightly hours follow this clock, for example Europe/Berlin.",
+    )
+    phone_country = models.CharField(
+        max_length=2,
+        blank=True,
+        db_default="",
+        validators=[_check_country],
+        help_text=(
+            "Phone numbers without a country code are of this country: two letters, such as DE. Empty: such a number "
+            "is no identifier. It counts for what comes from now on."
+        ),
     )
     domains = HostListField(help_text="Where your pixels may stand, one host a line: shop.example, *.shop.example.")
     first_party_hosts = HostListField(
@@ -348,6 +364,29 @@ class Attribute(_Told):
     profile = models.ForeignKey(
         Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
+
+
+class Touch(TenantModel):
+    """Where a profile came from first or last, see `audience.touches`."""
+
+    class Which(models.TextChoices):
+        FIRST = "first", "First"
+        LAST = "last", "Last"
+
+    pk = models.CompositePrimaryKey("profile_id", "which")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    which = models.CharField(max_length=5, choices=Which.choices)
+    is_known = models.BooleanField()
+    at = models.DateTimeField()
+    fact_id = models.UUIDField()
+    # The fields of `source` in rules.md 1.5 that are known, such as {"medium": "cpc", "name": "google"}.
+    source = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.which} {self.at:%Y-%m-%d}"
 
 
 class Account(TenantModel):

@@ -1,9 +1,9 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
-    look which are new -> whose are they -> merge -> append events -> accounts -> attributes
+    look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
 
-Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, accounts, each
-sorted. What is decided before the profiles are locked is looked at again under the locks.
+Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
+each sorted. What is decided before the profiles are locked is looked at again under the locks.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 
 from django.conf import settings
 
-from audience import accounts, attribute_names, attributes, events
+from audience import accounts, attribute_names, attributes, events, touches
 from audience.accounts import Belonging, account_id
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
+from audience.context import weather
 from audience.events import Fact
 from audience.messages import Message
 from audience.repeats import remember
@@ -75,8 +76,12 @@ def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) ->
 def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
     """Put new messages where they belong; return the profile of each, and what is to be noted of it."""
     profiles, notes = yield from settle(messages)
+    if settings.MUSTER_WEATHER_URL:
+        messages = yield from weather.add_to(messages)
     facts = [Fact(profile, message) for profile, message in zip(profiles, messages, strict=True)]
-    yield from events.append([fact for fact in facts if fact.message.event])
+    seen = [fact for fact in facts if fact.message.event]
+    yield from events.append(seen)
+    yield from touches.put(seen)
     yield from _put_traits(facts)
     return profiles, notes
 

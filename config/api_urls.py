@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from audience.api import docs
+from audience.api.accounts import AccountViewSet
 from audience.api.views import UnknownAddress
 from exports.api.destinations import DestinationViewSet
 from exports.api.exports import ExportViewSet
@@ -17,6 +18,7 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("segments", SegmentViewSet, basename="api-segments")
 router.register("pixels", PixelViewSet, basename="api-pixels")
 router.register("profiles", ProfileViewSet, basename="api-profiles")
+router.register("accounts", AccountViewSet, basename="api-accounts")
 router.register("destinations", DestinationViewSet, basename="api-destinations")
 router.register("exports", ExportViewSet, basename="api-exports")
 router.register("runs", RunViewSet, basename="api-runs")

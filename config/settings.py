@@ -301,7 +301,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Muster",
-    "DESCRIPTION": "Segments, members, pixels, profiles and exports of one advertiser.",
+    "DESCRIPTION": "Segments, members, pixels, profiles, accounts and exports of one advertiser.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",

@@ -55,15 +55,15 @@ _BY_DAY = f"""
     ) c LEFT JOIN audience_advertiser a ON a.id = c.advertiser_id
     GROUP BY 1, 2, 3, 4, 5, 6
 """  # noqa: S608 -- constants of ours
-# Each message leaves the id of its arrival, as do fires that lead to no pixel.
+# Each message leaves a row of its arrival.
 _UNARRIVED = f"""
-    SELECT hour, m.messages, coalesce(i.ids, 0)
+    SELECT hour, m.messages, coalesce(i.arrivals, 0)
     FROM (SELECT hour, sum(messages)::bigint AS messages FROM ({_MESSAGES}) counts GROUP BY 1) m
     LEFT JOIN (
-        SELECT date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS ids FROM pixels_factid
+        SELECT date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS arrivals FROM pixels_arrivedmessage
         WHERE received_at >= %(since)s GROUP BY 1
     ) i USING (hour)
-    WHERE m.messages > coalesce(i.ids, 0) ORDER BY 1 LIMIT %(most)s
+    WHERE m.messages > coalesce(i.arrivals, 0) ORDER BY 1 LIMIT %(most)s
 """  # noqa: S608
 # Fewer rows than counts are right for duplicates, and for rejected fires, because of one that the database refuses
 # nothing but its count can be kept. Fires that lead to no pixel have no rows.

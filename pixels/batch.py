@@ -331,13 +331,14 @@ _PUT_FIRES = writes(
     """
     WITH fires AS (
         INSERT INTO pixels_fire (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes,
-            actions, other, page_host, page_path, browser, device, same)
+            actions, other, page_host, page_path, browser, device, same, country)
         SELECT id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes::text[], actions::jsonb,
-            other, page_host, page_path, browser, device, same
+            other, page_host, page_path, browser, device, same, coalesce(country, '')
         FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
-            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::text[])
             f (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions,
-               other, page_host, page_path, browser, device, same)
+               other, page_host, page_path, browser, device, same, country)
     ), others AS (
         INSERT INTO pixels_factid (id, received_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
     )
@@ -397,7 +398,14 @@ def _fire_columns(entries: Sequence[Stored]) -> list[Any]:
         texts([fire.device for fire in fires]),
         # Enough to follow one browser in a live view, too little to trace it back.
         texts([fire.browser.value[:4] if fire.browser and fire.server is None else "" for fire in fires]),
+        _countries(fires),
     ]
+
+
+def _countries(fires: Sequence[Fire]) -> str:
+    """Return the column of countries, which is empty where none is known: `unnest` fills it up."""
+    countries = [fire.country for fire in fires]
+    return texts(countries if any(countries) else [])
 
 
 def _count_columns(entries: Sequence[Stored]) -> list[Any]:

@@ -107,6 +107,7 @@ class KnownAdvertiser:
     # Whose pages may read what is a browser's own, and the secrets with which its server proves its users.
     page_origins: frozenset[str] = frozenset()
     identity_secrets: tuple[str, ...] = field(default=(), repr=False)
+    phone_country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Picture:
 
 _ADVERTISERS = """
     SELECT id, id_key, time_zone, is_cookie_check_on, domains, first_party_hosts, page_origins,
-        redirect_hosts
+        redirect_hosts, phone_country
     FROM audience_advertiser
 """
 _SEGMENTS = """
@@ -311,6 +312,7 @@ def _advertiser(
         partner_hosts=Hosts(host for partner in partners for host in partner.hosts),
         page_origins=frozenset(row[6]),
         identity_secrets=secrets,
+        phone_country=row[8],
     )
 
 

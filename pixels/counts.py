@@ -1,18 +1,14 @@
 """How often a pixel fired, how it ended, and on which pages: merged from the deltas that batches wrote."""
 
-from django.db import connection, transaction
+from django.db import connection
 
-from audience.crash import crash_point
+from audience import deltas
 
 # Of all pages that a pixel was seen on, those that were seen last.
 MOST_PAGES = 1_000
 
-_MERGE = """
-    WITH taken AS (
-        DELETE FROM pixels_firedelta WHERE id IN (
-            SELECT id FROM pixels_firedelta ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED
-        ) RETURNING *
-    ), hours AS (
+_INTO = """
+    hours AS (
         INSERT INTO pixels_firehour AS h (advertiser_id, pixel_id, hour, outcome, reason, fires)
         SELECT advertiser_id, pixel_id, hour, outcome, reason, sum(fires) FROM taken
         GROUP BY advertiser_id, pixel_id, hour, outcome, reason
@@ -29,7 +25,6 @@ _MERGE = """
             refused = s.refused + excluded.refused, first_at = least(s.first_at, excluded.first_at),
             last_at = greatest(s.last_at, excluded.last_at)
     )
-    SELECT count(*) FROM taken
 """
 _FORGET = """
     DELETE FROM pixels_seenpage WHERE id IN (
@@ -44,15 +39,7 @@ _FORGET = """
 
 def merge_deltas(*, most: int = 20_000) -> int:
     """Merge the deltas of batches into hours and pages; return how many. Safe to run several times at once."""
-    merged = 0
-    while True:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_MERGE, {"most": most})
-            count: int = cursor.fetchone()[0]
-            crash_point("count.merged")
-        merged += count
-        if count < most:
-            return merged
+    return deltas.merge("pixels_firedelta", _INTO, most=most)
 
 
 def forget_pages() -> int:

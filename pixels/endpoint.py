@@ -63,14 +63,21 @@ class Endpoint:
     """Turn requests into fires."""
 
     def __init__(
-        self, catalogue: Catalogue, cookies: Cookies, limits: Limits, replay: Replay, places: Places = NO_PLACES
+        self,
+        catalogue: Catalogue,
+        cookies: Cookies,
+        limits: Limits,
+        replay: Replay,
+        places: Places = NO_PLACES,
     ) -> None:
-        """`places` tell where a recorded event was."""
+        """`places` tell where a fire was."""
         self._catalogue = catalogue
         self._places = places
         self._cookies = cookies
         self._replay = replay
         self._limits = limits
+        # None where nobody knows the country of a fire.
+        self._country_of = places.country_of if places else None
         self._steps = Steps(limits)
         self._getuid = GetUid(catalogue, cookies, limits)
         # What lines say against a picture, by path, query and first-party host; another picture begins another.
@@ -111,7 +118,8 @@ class Endpoint:
         set_cookie = draft.browser.set_cookie if draft.browser else None
         is_script = is_script or (is_call and draft.reading.values.get("t") == "1")
         answer = answers.fire_answer(fire_id, is_script=is_script, set_cookie=set_cookie)
-        fire, followers = _fire(fire_id, draft, verdict, self._places)
+        country = "" if self._country_of is None or verdict in SUPPRESSING else self._country_of(request.address)
+        fire, followers = _fire(fire_id, draft, verdict, self._places, country)
         if draft.no is not None:
             answer.headers.extend(("set-cookie", line) for line in draft.no.set_cookies)
             return Pending(fire, answer, withdrawn=draft.no.keys)
@@ -166,7 +174,9 @@ class Endpoint:
         return reading
 
 
-def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -> tuple[Fire, Followers | None]:
+def _fire(
+    fire_id: bytes, draft: Draft, reason: Reason | None, places: Places, country: str
+) -> tuple[Fire, Followers | None]:
     reading, headers, browser = draft.reading, draft.request.headers, draft.browser
     owner, values = reading.owner, reading.values
     is_kept = reason not in _TEXT_IS_WRONG
@@ -207,6 +217,7 @@ def _fire(fire_id: bytes, draft: Draft, reason: Reason | None, places: Places) -
         draft.agent.device,
         partner_ids,
         conversion,
+        country=country,
     )
     return fire, decided.followers
 

@@ -77,6 +77,7 @@ class Fire(NamedTuple):
     partner_ids: tuple[Key, ...] = ()
     conversion: Conversion | None = None
     server: FromServer | None = None
+    country: str = ""
     # The answer is out before anything is stored, so a spool leaves this one out.
     id_syncs: IdSyncs | None = None
 

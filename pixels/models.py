@@ -243,6 +243,7 @@ class Fire(TenantModel):
     page_path = models.CharField(max_length=1024, blank=True)
     browser = models.CharField(max_length=40, blank=True)
     device = models.CharField(max_length=10, blank=True)
+    country = models.CharField(max_length=2, blank=True, db_default="")
     # Four letters that mark one browser within a live view; they cannot be traced back to its id.
     same = models.CharField(max_length=4, blank=True)
 
@@ -276,8 +277,33 @@ class OrderId(models.Model):
     seen_at = models.DateTimeField()
 
 
+class ArrivedMessage(TenantModel):
+    """A message of the HTTP API, good or refused, as the live view shows it. Nothing in it names anybody.
+
+    Its key is also the memory of arrivals: what stands here is not done again, wherever it comes from.
+    """
+
+    partitioning = Partitioning(column="received_at", unit="day", ahead=14, keep_days=30)
+
+    # One index serves both: a batch writes a key's messages into one place, and the live view reads it backwards.
+    pk = models.CompositePrimaryKey("source_id", "received_at", "id")
+    advertiser = advertiser_key(is_checked=False)
+    source_id = models.BigIntegerField()  # the row of the write key, which is never deleted
+    received_at = models.DateTimeField()
+    id = models.UUIDField()
+    kind = models.CharField(max_length=10, blank=True)
+    # Of a page or screen its name. Empty where it names a person.
+    event = models.CharField(max_length=255, blank=True)
+    outcome = models.CharField(max_length=10)
+    error = models.CharField(max_length=24, blank=True)
+    page_host = models.CharField(max_length=253, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.received_at:%H:%M:%S}"
+
+
 class FactId(models.Model):
-    """A fact without a row of its own here: a fire that leads to no pixel, a message.
+    """A fire that leads to no pixel.
 
     It leaves its id only, so that a log or a spool read twice counts it once.
     """

@@ -74,7 +74,7 @@ def _values(fire: Fire) -> Sequence[object]:
     browser = fire.browser[1:] if fire.browser else None
     server = None if fire.server is None else _values_of_server(fire.server)
     # Without `id_syncs`, the last field.
-    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-2], server]
+    return [fire.id.hex(), *fire[1:4], browser, *fire[5:-3], server, fire.country]
 
 
 def _values_of_server(server: FromServer) -> Sequence[object]:
@@ -104,7 +104,8 @@ def _withdrawal_of(values: dict[str, Any]) -> Withdrawal:
 
 
 def _fire_of(values: Sequence[Any]) -> Fire:
-    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others, ids, conversion, server = values
+    fire_id, at, advertiser_id, pixel_id, browser, changes, reason, notes, *others = values
+    *texts, partner_ids, conversion, server, country = others
     key = None if browser is None else Key(advertiser_id, *browser)
     fire = Fire(
         bytes.fromhex(fire_id),
@@ -115,12 +116,13 @@ def _fire_of(values: Sequence[Any]) -> Fire:
         tuple(_change_of(change) for change in changes),
         None if reason is None else _REASONS[reason],
         tuple(_NOTES[note] for note in notes),
-        *others,
+        *texts,
     )
     return fire._replace(
-        partner_ids=tuple(Key(*one) for one in ids),
+        partner_ids=tuple(Key(*one) for one in partner_ids),
         conversion=None if conversion is None else Conversion(*conversion),
         server=None if server is None else _server_of(*server),
+        country=country,
     )
 
 

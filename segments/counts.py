@@ -8,9 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
+from audience import deltas
 from segments.models import Segment
 
 # What moved the numbers of segments, by day, in one relation that every reader of counts asks: what is merged, what
@@ -41,12 +42,8 @@ _DAYS = f"""
     SELECT day, sum(joins)::int, sum(leaves)::int, sum(loads)::int, sum(daily_uniques)::int
     FROM ({MOVES_SQL}) moves GROUP BY day ORDER BY day
 """  # noqa: S608
-_MERGE = """
-    WITH taken AS (
-        DELETE FROM segments_segmentdelta WHERE id IN (
-            SELECT id FROM segments_segmentdelta ORDER BY id LIMIT %(most)s FOR UPDATE SKIP LOCKED
-        ) RETURNING *
-    ), merged AS (
+_INTO = """
+    merged AS (
         INSERT INTO segments_segmentday AS d (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
             monthly_uniques)
         SELECT advertiser_id, segment_id, day, sum(joins), sum(leaves), sum(loads), sum(daily_uniques),
@@ -57,7 +54,6 @@ _MERGE = """
             daily_uniques = d.daily_uniques + excluded.daily_uniques,
             monthly_uniques = d.monthly_uniques + excluded.monthly_uniques
     )
-    SELECT count(*) FROM taken
 """
 
 
@@ -105,11 +101,4 @@ def days(segment: Segment, first: date, last: date, *, at: datetime | None = Non
 
 def merge_deltas(*, most: int = 20_000) -> int:
     """Merge the deltas of batches into days; return how many. Safe to run several times at once."""
-    merged = 0
-    while True:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_MERGE, {"most": most})
-            count: int = cursor.fetchone()[0]
-        merged += count
-        if count < most:
-            return merged
+    return deltas.merge("segments_segmentdelta", _INTO, most=most)

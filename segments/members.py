@@ -14,8 +14,8 @@ from django.db import connection, models, transaction
 
 from audience.columns import batch_cursor
 from audience.days import LocalDays
-from audience.identity import BadIdentifier, Key, find_or_make, normalise
 from audience.instants import Instant, instant, microseconds
+from audience.named import Named, Nobody, find_named
 from audience.talk import Talk, speak
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
@@ -25,9 +25,9 @@ from segments.models import LARGEST_VALUE, Cause, Membership, Segment
 class Refused(models.TextChoices):
     """Why one person was not put in or taken out (pixels.md 6.3)."""
 
-    BAD_IDENTIFIER = "bad_identifier", "This can be no identifier."
-    UNKNOWN_IDENTIFIER = "unknown_identifier", "Nobody is known by this identifier."
-    UNKNOWN_BROWSER = "unknown_browser", "No browser has this id. Only our cookie makes browser ids."
+    BAD_IDENTIFIER = Nobody.BAD_IDENTIFIER.value, Nobody.BAD_IDENTIFIER.label
+    UNKNOWN_IDENTIFIER = Nobody.UNKNOWN_IDENTIFIER.value, Nobody.UNKNOWN_IDENTIFIER.label
+    UNKNOWN_BROWSER = Nobody.UNKNOWN_BROWSER.value, Nobody.UNKNOWN_BROWSER.label
     INACTIVE_SEGMENT = "inactive_segment", "The segment is switched off."
     WRONG_KIND = "wrong_kind", "Members of a rule segment follow from its rule."
     BAD_VALUE = "bad_value", "The value is not a whole number from 0."
@@ -64,41 +64,25 @@ def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, caus
     A refused one does not hold back the others. Adding makes a profile for an identifier that is not known yet,
     except for browser ids, which only our cookie makes; removing makes none.
     """
-    reasons = [_refuse(segment, ask) for ask in asked]
-    keys: list[Key | None] = []
-    for number, ask in enumerate(asked):
-        keys.append(None)
-        try:
-            keys[number] = Key(segment.advertiser_id, ask.kind, normalise(ask.kind, ask.identifier))
-        except BadIdentifier:
-            reasons[number] = reasons[number] or Refused.BAD_IDENTIFIER
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
-        return speak(cursor, _change(segment, asked, reasons, keys, instant(at), cause))
+        return speak(cursor, _change(segment, asked, instant(at), cause))
 
 
-def _change(
-    segment: Segment,
-    asked: Sequence[Ask],
-    reasons: list[Refused | None],
-    keys: Sequence[Key | None],
-    at: Instant,
-    cause: Cause,
-) -> Talk[list[Answer]]:
-    good = [(ask, key) for ask, key, reason in zip(asked, keys, reasons, strict=True) if key and not reason]
-    makers = {key for ask, key in good if ask.do == "add" and ask.kind != "browser"}
-    profiles = yield from find_or_make({key for _, key in good}, at, makes=makers.__contains__)
-    for number, (ask, key) in enumerate(zip(asked, keys, strict=True)):
-        if reasons[number] is None and key is not None and key not in profiles:
-            is_browser = ask.kind == "browser"
-            reasons[number] = Refused.UNKNOWN_BROWSER if is_browser else Refused.UNKNOWN_IDENTIFIER
-    done = [number for number, reason in enumerate(reasons) if reason is None]
-    changes = [
-        Asked.of(segment.advertiser_id, profiles[key], _change_of(segment, asked[number], cause), at)
-        for number in done
-        if (key := keys[number]) is not None
-    ]
+def _change(segment: Segment, asked: Sequence[Ask], at: Instant, cause: Cause) -> Talk[list[Answer]]:
+    answers = [Answer(_refuse(segment, ask)) for ask in asked]
+    good = [number for number, answer in enumerate(answers) if answer.reason is None]
+    named = [Named(asked[number].kind, asked[number].identifier, asked[number].do == "add") for number in good]
+    found = yield from find_named(segment.advertiser, named, at)
+    done: list[int] = []
+    changes: list[Asked] = []
+    for number, who in zip(good, found, strict=True):
+        if isinstance(who, Nobody):
+            answers[number] = Answer(Refused(who.value))
+        else:
+            done.append(number)
+            change = _change_of(segment, asked[number], cause)
+            changes.append(Asked.of(segment.advertiser_id, who, change, at))
     days = LocalDays({segment.advertiser_id: ZoneInfo(segment.advertiser.time_zone)})
-    answers = [Answer(reason) for reason in reasons]
     decisions = yield from apply_changes(changes, days)
     for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}

@@ -18,6 +18,10 @@ from audience.teams import seat_at
 class AdvertiserForm(forms.ModelForm):  # type: ignore[type-arg]
     """An advertiser; a pixel host of its own belongs to one advertiser alone."""
 
+    def clean_phone_country(self) -> str:
+        code: str = self.cleaned_data["phone_country"]
+        return code.upper()
+
     def clean_first_party_hosts(self) -> list[str]:
         hosts: list[str] = self.cleaned_data["first_party_hosts"]
         others = Advertiser.objects.exclude(pk=self.instance.pk).filter(first_party_hosts__overlap=hosts)
@@ -36,8 +40,8 @@ class AdvertiserAdmin(TenantAdmin):
     list_display = ("name", "time_zone", "created_at")
     search_fields = ("name",)
     fields = (
-        *("name", "time_zone", "domains", "page_origins", "redirect_hosts"),
-        *("first_party_hosts", "is_cookie_check_on"),
+        *("name", "time_zone", "phone_country"),
+        *("domains", "page_origins", "redirect_hosts", "first_party_hosts", "is_cookie_check_on"),
     )
     formfield_overrides = {
         HostListField: {"form_class": HostLinesField},

@@ -1,6 +1,7 @@
 """The page of profiles: find one by any identifier, and see what is known. Nothing is changed here."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import admin
@@ -15,7 +16,7 @@ from audience.admin.pages import ObjectPage, PagedAdmin
 from audience.admin.sections import sections_of_profile
 from audience.admin.told import known_of
 from audience.finding import profile_after_merge, profiles_behind
-from audience.models import AccountMember, Attribute, Identifier, Profile, Role
+from audience.models import AccountMember, Attribute, Identifier, Profile, Role, Touch
 from audience.teams import NOT_FOUND
 from audience.timeline import Mark, newest_event, read_mark, read_timeline
 
@@ -29,9 +30,17 @@ class Surroundings(NamedTuple):
     """Where and with what somebody was seen last, in words; what is not known is empty."""
 
     place: str = ""
+    weather: str = ""
     device: str = ""
     browser: str = ""
-    source: str = ""
+
+
+class CameFrom(NamedTuple):
+    """A first or last touch, in words."""
+
+    which: str
+    source: str
+    at: datetime
 
 
 def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> HttpResponse:
@@ -48,6 +57,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, profile: Profile) -> 
         "overview",
         profile=profile,
         surroundings=surroundings_of(profile),
+        touches=touches_of(profile),
         identifiers=identifiers[:IDENTIFIERS_SHOWN],
         attributes=known_of(attributes[:ATTRIBUTES_SHOWN]),
         accounts=accounts[:ACCOUNTS_SHOWN],
@@ -79,22 +89,32 @@ def wanted_mark(request: HttpRequest) -> Mark | None:
 
 
 def surroundings_of(profile: Profile) -> Surroundings:
-    """Return what the newest event tells of place, device, browser and source."""
+    """Return what the newest event tells of place, weather, device and browser."""
     event = newest_event(profile.pk)
     context = event.context if event else {}
     return Surroundings(
-        place=_words(context, "place", "city", "region", "country"),
-        device=_words(context, "device", "brand", "model", "type"),
-        browser=_words(context, "browser", "name", "version"),
-        source=_words(context, "source", "medium", "name", "campaign"),
+        place=_words(context.get("place"), "city", "region", "country"),
+        weather=_weather(context.get("weather")),
+        device=_words(context.get("device"), "brand", "model", "type"),
+        browser=_words(context.get("browser"), "name", "version"),
     )
 
 
-def _words(context: Mapping[str, Any], group: str, *names: str) -> str:
+def touches_of(profile: Profile) -> list[CameFrom]:
+    """Return where somebody came from first and last, where that is known."""
+    rows = Touch.objects.filter(profile_id=profile.pk).order_by("which")
+    return [CameFrom(row.which, _words(row.source, "medium", "name", "campaign"), row.at) for row in rows]
+
+
+def _weather(group: Any) -> str:
+    degrees = _words(group, "temperature")
+    return " · ".join(filter(None, [_words(group, "condition"), degrees and f"{degrees} °C"]))
+
+
+def _words(group: Any, *names: str) -> str:
     """Return what is known of a group, each word once: the medium and the name of a direct visit are the same."""
-    fields = context.get(group)
-    known = fields if isinstance(fields, Mapping) else {}
-    return " · ".join(dict.fromkeys(str(known[name]) for name in names if known.get(name)))
+    known = group if isinstance(group, Mapping) else {}
+    return " · ".join(dict.fromkeys(str(known[name]) for name in names if known.get(name) not in (None, "")))
 
 
 @admin.register(Profile)
@@ -117,7 +137,7 @@ class ProfileAdmin(PagedAdmin):
     search_help_text = "A whole e-mail address, phone, customer id, device, browser or profile id"
     nothing_found_text = (
         "Nobody is known by this. Write the whole identifier: parts find nobody, and a phone number needs its country"
-        " code."
+        " code, unless your settings name a country."
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Profile]:
@@ -136,7 +156,7 @@ class ProfileAdmin(PagedAdmin):
         text = search_term.strip()[:_LONGEST_SEARCH]
         if not text:
             return queryset, False
-        return queryset.filter(pk__in=profiles_behind(taken_seat(request).advertiser.pk, text)), False
+        return queryset.filter(pk__in=profiles_behind(taken_seat(request).advertiser, text)), False
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         """There is no form: the overview is the page."""

@@ -19,6 +19,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
+from audience.identity import ProfileGone
+
 log = structlog.get_logger(__name__)
 
 
@@ -98,6 +100,7 @@ _KINDS_OF_EXCEPTIONS: tuple[tuple[type[Exception], Kind], ...] = (
     (exceptions.UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE),
     (exceptions.Throttled, RATE_LIMITED),
     (RequestDataTooBig, PAYLOAD_TOO_LARGE),
+    (ProfileGone, CONFLICT),
     (IntegrityError, CONFLICT),
     (OperationalError, UNAVAILABLE),
     (InterfaceError, UNAVAILABLE),

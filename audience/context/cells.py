@@ -23,6 +23,10 @@ class Sky(NamedTuple):
     temperature: float | None  # °C
     observed_at: float
 
+    def holds_at(self, at: float) -> bool:
+        """Say whether this is the weather at an instant, in Unix time."""
+        return self.observed_at <= at < self.observed_at + 3600 * VALID_HOURS
+
     def fields(self) -> dict[str, str | int | float]:
         """Return it as a group of a context."""
         return known(condition=self.condition, temperature=self.temperature)

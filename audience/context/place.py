@@ -68,17 +68,28 @@ class Places:
     def __init__(self, paths: Sequence[Path], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._files = [_File(path, clock) for path in paths]
 
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
     def find(self, address: str) -> Place:
         """Return the place of an address, `NOWHERE` for what is none and what no file knows."""
+        records = self._records(address)
+        return _place(records) if records else NOWHERE
+
+    def country_of(self, address: str) -> str:
+        """Return the country of an address, two letters of ISO 3166-1; empty where it is not known."""
+        country = _first_text(self._records(address), _STANDS_AT["country"])
+        return country.upper() if len(country) == 2 else ""
+
+    def _records(self, address: str) -> list[Mapping[str, Any]]:
         if not self._files:
-            return NOWHERE
+            return []
         try:
             found = ip_address(address)
         except ValueError:
-            return NOWHERE
+            return []
         plain = str(getattr(found, "ipv4_mapped", None) or found)
-        records = [record for file in self._files if (record := file.look_up(plain))]
-        return _place(records) if records else NOWHERE
+        return [record for file in self._files if (record := file.look_up(plain))]
 
 
 NO_PLACES = Places(())

@@ -51,8 +51,6 @@ CLICKS = {
 _CLICK_ID = re.compile(rf"[A-Za-z0-9_.~-]{{1,{LONGEST_CLICK_ID}}}")
 _APP = re.compile(r"(?:android|ios)-app://([A-Za-z0-9_.]{1,253})(?:/|\Z)")
 
-Touch = Mapping[str, object]
-
 
 class Source(NamedTuple):
     """Whence one page view came; what nobody said is empty."""
@@ -91,18 +89,6 @@ def source_of(
     if not tags["medium"] and (clicked.click_id or not tags["name"]):
         tags["medium"] = clicked.medium
     return clicked._replace(**tags | {"name": tags["name"] or clicked.name})
-
-
-def touch(first: Touch | None, last: Touch | None, new: Touch | None) -> tuple[Touch | None, Touch | None]:
-    """Return a profile's first and last source after one more, given in the order of their time.
-
-    A step within the site is no source. A direct visit is the first source where nothing came before, and the last
-    one only until there is another: it passes over direct visits (rules.md 1.4, `situation`).
-    """
-    if not new or new.get("medium") == INTERNAL:
-        return first, last
-    is_passed_over = last is not None and new.get("medium") == DIRECT
-    return first or new, last if is_passed_over else new
 
 
 def _of_referrer(own_host: str, referrer: str, is_own: Callable[[str], bool]) -> Source:

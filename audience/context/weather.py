@@ -1,12 +1,13 @@
 """The weather where people are: which cells are in use, and what was last observed there.
 
-The store notes the cells of its batch and looks their weather up; a task asks a provider about the cells in use. An
-observation is valid for three hours (rules.md 1.5): while the provider is away the weather becomes unknown, and never
-stays an old one.
+A batch notes the cells of its events and takes what is known of them; a task asks a provider about the cells in use.
+An observation is valid for three hours (rules.md 1.5): while the provider is away the weather becomes unknown, and
+never stays an old one.
 
 What leaves the installation are cells: no address, no profile, not how many are there.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -16,10 +17,12 @@ from django.db import connection
 from django.utils import timezone
 
 from audience.columns import Column, instants, integers
-from audience.context.cells import VALID_HOURS, Cell, Sky
+from audience.context.cells import Cell, Sky, cell_of
 from audience.context.open_meteo import OpenMeteo
 from audience.instants import HOUR, Instant, moment
+from audience.messages import Message
 from audience.talk import Talk, reads, writes
+from audience.values import dump
 
 IN_USE = timedelta(days=1)
 KEPT = timedelta(days=30)
@@ -27,7 +30,6 @@ KEPT = timedelta(days=30)
 OLD = timedelta(hours=1)
 CELLS_IN_A_QUESTION = 50
 MOST_CELLS = 2_000
-MOST_NOTED = 100_000
 
 _NOTE = writes(
     """
@@ -38,12 +40,12 @@ _NOTE = writes(
         WHERE w.wanted_at < excluded.wanted_at
     """
 )
+# Without a lock, so that a note is written once an hour: to find a row noted already would lock it as well.
 _LOOK_UP = reads(
     """
-    SELECT w.lat_tenths, w.lon_tenths, w.condition, w.temperature, w.observed_at
-    FROM unnest(%s::int[], %s::int[], %s::timestamptz[]) AS c(lat, lon, at)
+    SELECT w.lat_tenths, w.lon_tenths, w.wanted_at, w.condition, w.temperature, w.observed_at
+    FROM unnest(%s::int[], %s::int[]) AS c(lat, lon)
     JOIN audience_weather w ON w.lat_tenths = c.lat AND w.lon_tenths = c.lon
-    WHERE w.observed_at <= c.at AND c.at < w.observed_at + make_interval(hours => %s::int)
     """
 )
 _DUE = """
@@ -63,40 +65,32 @@ class Provider(Protocol):
     def observe(self, cells: Sequence[Cell]) -> Mapping[Cell, Sky]: ...
 
 
-class Noted:
-    """The cells that a process has noted within this hour, so that it need not note them with each batch.
-
-    Only what is committed may be kept.
-    """
-
-    def __init__(self) -> None:
-        self._hour = 0
-        self._cells: set[Cell] = set()
-
-    def new(self, cells: Collection[Cell], at: Instant) -> list[Cell]:
-        """Return the cells that are still to be noted in the hour of `at`, sorted."""
-        if at // HOUR != self._hour or len(self._cells) > MOST_NOTED:
-            self._hour, self._cells = at // HOUR, set()
-        return sorted(set(cells) - self._cells)
-
-    def keep(self, cells: Collection[Cell]) -> None:
-        self._cells.update(cells)
-
-
-def note(cells: Sequence[Cell], at: Instant) -> Talk[None]:
-    """Note that people are in these cells, given once each and sorted."""
-    if cells:
-        yield [_NOTE(*_columns(cells, at - at % HOUR))]
-
-
-def look_up(cells: Collection[Cell], at: Instant) -> Talk[dict[Cell, Sky]]:
-    """Return the weather of those cells in which it is known at an instant."""
+def add_to(messages: Sequence[Message]) -> Talk[list[Message]]:
+    """Return the messages, events with the weather where and when they happened, as far as it was observed."""
+    cells = {number: cell for number, one in enumerate(messages) if one.event and (cell := _cell_of(one))}
     if not cells:
-        return {}
-    (rows,) = yield [_LOOK_UP(*_columns(sorted(cells), at), VALID_HOURS)]
+        return list(messages)
+    skies = yield from watch(cells.values(), max(messages[number].received_at for number in cells))
+    told = list(messages)
+    for number, cell in cells.items():
+        sky, message = skies.get(cell), messages[number]
+        if sky is not None and sky.holds_at(moment(message.occurred_at).timestamp()):
+            context = {**json.loads(message.context), "weather": sky.fields()}
+            told[number] = message._replace(context=dump(context))
+    return told
+
+
+def watch(cells: Collection[Cell], at: Instant) -> Talk[dict[Cell, Sky]]:
+    """Return what was observed last in these cells, and note, to the hour, that people are there."""
+    cells, hour = sorted({*cells}), at - at % HOUR
+    (rows,) = yield [_LOOK_UP(*_columns(cells))]
+    noted = {Cell(lat, lon) for lat, lon, wanted_at, *_ in rows if wanted_at >= hour}
+    if unnoted := [cell for cell in cells if cell not in noted]:
+        yield [_NOTE(*_columns(unnoted), instants([hour] * len(unnoted)))]
     return {
         Cell(lat, lon): Sky(condition, temperature, moment(observed_at).timestamp())
-        for lat, lon, condition, temperature, observed_at in rows
+        for lat, lon, _, condition, temperature, observed_at in rows
+        if observed_at is not None
     }
 
 
@@ -126,6 +120,14 @@ def fetch(provider: Provider, now: datetime | None = None) -> int:
     return told
 
 
-def _columns(cells: Sequence[Cell], at: Instant) -> tuple[Column, ...]:
+def _cell_of(message: Message) -> Cell | None:
+    """Return in which cell a message happened, where its place is known so far."""
+    if '"lat"' not in message.context:
+        return None
+    place = json.loads(message.context).get("place", {})
+    return cell_of(place["lat"], place["lon"]) if "lat" in place and "lon" in place else None
+
+
+def _columns(cells: Sequence[Cell]) -> tuple[Column, Column]:
     lats, lons = zip(*cells, strict=True)
-    return integers(lats), integers(lons), instants([at] * len(cells))
+    return integers(lats), integers(lons)

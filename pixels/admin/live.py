@@ -1,4 +1,4 @@
-"""The live view: fires of a pixel or segment on the screen within a second, each with its reason and cure."""
+"""The live views: fires of a pixel or segment, and messages of a write key, on the screen within a second."""
 
 import secrets
 from collections.abc import Collection
@@ -12,10 +12,13 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from audience.admin.pages import ObjectPage, PagedAdmin
-from audience.models import Role
+from audience.models import Role, WriteKey
 from audience.teams import NOT_FOUND
 from pixels.admin.cures import cures_for
+from pixels.glance import Glance
 from pixels.live import Wanted, look
+from pixels.messages import live as live_messages
+from pixels.messages.errors import MessageError
 from pixels.models import Pixel
 from pixels.reasons import Outcome, Reason
 from segments.models import Segment
@@ -62,7 +65,7 @@ def test(page_admin: PagedAdmin, request: HttpRequest, pixel: Pixel) -> HttpResp
             image=f"{settings.MUSTER_PIXEL_URL}/p/{pixel.public_key}.gif?other={mark}",
             own_host=urlsplit(settings.MUSTER_ADMIN_URL).hostname,
             pixel_host=settings.MUSTER_PIXEL_URL,
-            fires_link=page_admin.url_of(pixel, "live/fires"),
+            rows_link=page_admin.url_of(pixel, "live/fires"),
             cures=cures_for(pixel),
         )
 
@@ -75,7 +78,8 @@ def _page(page_admin: PagedAdmin, request: HttpRequest, row: Pixel | Segment, pi
         row,
         "pixels/admin/live.html",
         "live",
-        fires_link=page_admin.url_of(row, "live/fires"),
+        shows="fires",
+        rows_link=page_admin.url_of(row, "live/fires"),
         outcomes=list(Outcome),
         reasons=list(Reason),
         cures=cures_for(pixel),
@@ -83,16 +87,47 @@ def _page(page_admin: PagedAdmin, request: HttpRequest, row: Pixel | Segment, pi
     )
 
 
+def live_of_key(page_admin: PagedAdmin, request: HttpRequest, key: WriteKey) -> HttpResponse:
+    return page_admin.render_page(
+        request,
+        key,
+        "pixels/admin/live.html",
+        "live",
+        shows="messages",
+        rows_link=page_admin.url_of(key, "live/messages"),
+        outcomes=list(Outcome),
+        reasons=list(MessageError),
+        cures={},
+    )
+
+
+def messages_of_key(page_admin: PagedAdmin, request: HttpRequest, key: WriteKey) -> HttpResponse:
+    asked = request.GET
+    wanted = live_messages.Wanted(
+        outcome=_one_of(asked.get("outcome", ""), Outcome.values),
+        error=_one_of(asked.get("reason", ""), MessageError.values),
+        host=_host(asked.get("host", "")),
+    )
+    return _answer(live_messages.look(key, asked.get("after", ""), wanted, timezone.now()))
+
+
 def _fires(request: HttpRequest, pixels: Collection[Pixel], segment: Segment | None) -> HttpResponse:
     asked = request.GET
     wanted = Wanted(
         outcome=_one_of(asked.get("outcome", ""), Outcome.values),
         reason=_one_of(asked.get("reason", ""), Reason.values),
-        host=asked.get("host", "").strip().lower()[:_LONGEST_HOST].replace("\0", ""),
+        host=_host(asked.get("host", "")),
         segment=segment,
     )
-    glance = look(pixels, asked.get("after", ""), wanted, timezone.now())
-    return JsonResponse({"fires": glance.fires, "cursor": glance.cursor, "one_of": glance.one_of})
+    return _answer(look(pixels, asked.get("after", ""), wanted, timezone.now()))
+
+
+def _answer(glance: Glance) -> HttpResponse:
+    return JsonResponse(glance._asdict())
+
+
+def _host(text: str) -> str:
+    return text.strip().lower()[:_LONGEST_HOST].replace("\0", "")
 
 
 def _one_of(text: str, known: list[str]) -> str:
@@ -107,4 +142,8 @@ PIXEL_PAGES = (
 SEGMENT_PAGES = (
     ObjectPage("live", "Live view", live_of_segment, Role.MANAGER),
     ObjectPage("live/fires", "Fires", fires_of_segment, Role.MANAGER, is_tab=False),
+)
+KEY_PAGES = (
+    ObjectPage("live", "Live view", live_of_key, Role.MANAGER),
+    ObjectPage("live/messages", "Messages", messages_of_key, Role.MANAGER, is_tab=False),
 )

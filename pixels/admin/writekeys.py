@@ -15,6 +15,7 @@ from audience.admin.base import taken_seat
 from audience.admin.pages import RemovableAdmin
 from audience.models import Role, WriteKey
 from audience.writekeys import issue_write_key, revoke_write_key
+from pixels.admin.live import KEY_PAGES
 from pixels.messages.errors import MessageError
 from pixels.messages.outcomes import End, ends_of
 from pixels.reasons import SUPPRESSING, Outcome
@@ -29,7 +30,8 @@ class WriteKeyAdmin(RemovableAdmin):
 
     role_to_view = Role.MANAGER
     role_to_add = role_to_change = role_to_delete = Role.OWNER
-    form_tab = ""
+    pages = KEY_PAGES
+    form_tab = "Key"
     change_list_template = "admin/tenant_list.html"
     delete_word = "Revoke"
     deleting_means = "Whoever sends with it is refused within a second. It cannot be brought back."

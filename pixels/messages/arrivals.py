@@ -13,7 +13,8 @@ class Arrival(NamedTuple):
     """One message that has come, good or refused.
 
     `id`, 16 bytes, is that of this arrival: a message that is sent twice arrives twice, and is counted twice. A spool
-    or a commit whose answer was lost brings the same arrival again, and then it counts once.
+    or a commit whose answer was lost brings the same arrival again, and then it counts once. `kind`, `event` and
+    `page_host` are what the live view shows of it, as far as they could be read.
     """
 
     id: bytes
@@ -22,6 +23,9 @@ class Arrival(NamedTuple):
     key_id: int
     message: Message | None
     error: MessageError | None = None
+    kind: str = ""
+    event: str = ""
+    page_host: str = ""
     suppressed: Reason | None = None  # the visitor's no: nothing of the message is kept
 
 

@@ -1,6 +1,6 @@
 """The messages of a batch: recorded by the audience, and counted in the same transaction (safety.md R4).
 
-Each arrival leaves its id. So one that a spool or a lost answer brings again is neither recorded nor counted twice,
+Each arrival leaves a row. So one that a spool or a lost answer brings again is neither recorded nor counted twice,
 while a message that its client sends twice is counted as a duplicate.
 """
 
@@ -15,10 +15,23 @@ from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.errors import MessageError
 from pixels.reasons import Outcome
 
+# A row is the memory of an arrival and what the live view shows of it; nobody sees it before the commit.
 _ARRIVE = reads(
     """
-    INSERT INTO pixels_factid (id, received_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
+    INSERT INTO pixels_arrivedmessage
+        (source_id, received_at, id, advertiser_id, kind, event, page_host, outcome, error)
+    SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[], %s::bigint[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[])
     ON CONFLICT DO NOTHING RETURNING id
+    """
+)
+# What the audience said of it: most messages end as they began.
+_END = writes(
+    """
+    UPDATE pixels_arrivedmessage m SET outcome = e.outcome, error = e.error
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[], %s::text[], %s::text[])
+        AS e(source_id, received_at, id, outcome, error)
+    WHERE m.source_id = e.source_id AND m.received_at = e.received_at AND m.id = e.id
     """
 )
 _COUNT = writes(
@@ -40,6 +53,8 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
     for (one, _), end in zip(good, recorded, strict=True):
         one.outcome = Outcome(end.outcome)
         one.error = MessageError(end.reason) if end.reason else None
+    if changed := [one for one, _ in good if one.outcome is not Outcome.APPLIED]:
+        yield [_END(*_key_columns(changed), *_end_columns(changed))]
     if new:
         yield [_COUNT(*_count_columns(new))]
     return kept
@@ -55,8 +70,9 @@ def count(arrival: Arrival) -> Talk[Kept]:
 
 
 def refused(arrival: Arrival) -> Kept:
-    """Return a message as one that the database refuses."""
-    return kept_of(arrival._replace(message=None, error=arrival.error or MessageError.TOO_LARGE))
+    """Return a message as one that the database refuses, with nothing of what it said."""
+    error = arrival.error or MessageError.TOO_LARGE
+    return kept_of(arrival._replace(message=None, error=error, event="", page_host=""))
 
 
 def kept_of(arrival: Arrival) -> Kept:
@@ -71,13 +87,34 @@ def kept_of(arrival: Arrival) -> Kept:
 def _arrive(kept: Sequence[Kept]) -> Talk[list[Kept]]:
     """Return those that have never come before; the others are duplicates that nobody counts again."""
     by_id = sorted(kept, key=lambda one: one.arrival.id)  # in one order for all, so that none waits for another
-    ids, times = zip(*[(one.arrival.id, one.arrival.received_at) for one in by_id], strict=True)
-    (rows,) = yield [_ARRIVE(uuids(ids), instants(times))]
+    arrivals = [one.arrival for one in by_id]
+    (rows,) = yield [
+        _ARRIVE(
+            *_key_columns(by_id),
+            bigints([arrival.advertiser_id for arrival in arrivals]),
+            texts([arrival.kind for arrival in arrivals]),
+            texts([arrival.event for arrival in arrivals]),
+            texts([arrival.page_host for arrival in arrivals]),
+            *_end_columns(by_id),
+        )
+    ]
     new = {arrival_id for (arrival_id,) in rows}
     for one in kept:
         if one.arrival.id not in new and one.outcome is Outcome.APPLIED:
             one.outcome = Outcome.DUPLICATE
     return [one for one in kept if one.arrival.id in new]
+
+
+def _key_columns(kept: Sequence[Kept]) -> list[Column]:
+    return [
+        bigints([one.arrival.key_id for one in kept]),
+        instants([one.arrival.received_at for one in kept]),
+        uuids([one.arrival.id for one in kept]),
+    ]
+
+
+def _end_columns(kept: Sequence[Kept]) -> list[str]:
+    return [texts([str(one.outcome) for one in kept]), texts([str(one.error or "") for one in kept])]
 
 
 def _count_columns(kept: Sequence[Kept]) -> list[Column | str]:

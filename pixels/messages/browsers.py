@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from audience.identity import Key
 from audience.instants import Instant, unix_days
+from audience.values import Object
 from pixels import cookie
 from pixels.catalogue import KnownAdvertiser
 from pixels.cookie import BrowserId
 from pixels.cookies import Cookies
-from pixels.messages.bodies import Object
 from pixels.steps import Request
 
 HEADER = "muster-id"

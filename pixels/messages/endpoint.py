@@ -13,6 +13,7 @@ from audience.context.reading import Keeping
 from audience.ids import uuid7_bytes
 from audience.instants import Instant, moment, now, unix_milliseconds
 from audience.messages import Kind
+from audience.values import Object
 from pixels.answers import NOT_FOUND, Answer, Header
 from pixels.catalogue import Catalogue, KnownAdvertiser
 from pixels.cookies import Cookies
@@ -188,7 +189,9 @@ class MessageEndpoint:
     def _posted(self, call: _Call, reads: Sequence[Read], sending: Sending | None, headers: list[Header]) -> Posted:
         at, key = call.at, call.key
         arrivals = [
-            Arrival(uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, one.message, one.error)
+            Arrival(
+                uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, one.message, one.error, *one.look
+            )
             for one in reads
         ]
         shows_segments = "segments=1" in call.request.query.split("&")
@@ -200,7 +203,7 @@ class MessageEndpoint:
         own = OwnSegments(sending.key) if may_read else None
         return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
-    def _no(self, call: _Call, content: bodies.Object) -> No | None:
+    def _no(self, call: _Call, content: Object) -> No | None:
         """Return what the browser that sends has said by its cookie. A server has none that it could mean.
 
         1.4 belongs here: consent, from context, query and headers.
@@ -217,7 +220,7 @@ class MessageEndpoint:
         shows_segments = "segments=1" in call.request.query.split("&")
         return Posted(reads, arrivals, headers, None, shows_segments, None, withdrawal)
 
-    def _sending(self, call: _Call, content: bodies.Object) -> Sending | None:
+    def _sending(self, call: _Call, content: Object) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
         found = self._browser(call, told_id(content))
         is_page = not call.key.is_server and call.request.headers.get("origin") is not None
@@ -238,6 +241,7 @@ class MessageEndpoint:
             call.owner.identity_secrets,
             seen_of(call.request, is_server=call.key.is_server),
             Keeping(is_own=call.owner.hosts.allow),
+            call.owner.phone_country,
             self._places,
         )
 

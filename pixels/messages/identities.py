@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from audience.identity import BadIdentifier, Key, normalise
 from audience.messages import Kind
 from audience.proofs import What, is_proven
-from pixels.messages.bodies import LONGEST_TEXT, clean_text
+from audience.values import LONGEST_TEXT, BadValue, clean_text
 from pixels.messages.errors import Bad, MessageError
 from pixels.messages.sender import Sender
 
@@ -70,7 +70,7 @@ def decide(kind: Kind, said: Said, traits: dict[str, Any], sender: Sender) -> Id
     is_group_proven = is_server or _has_proof("group", said.group, said.group_hash, sender)
 
     user = _key(advertiser_id, "customer_id", said.user) if said.user else None
-    contacts = _contacts(advertiser_id, traits) if kind == "identify" else ()
+    contacts = _contacts(sender, traits) if kind == "identify" else ()
     own, linked, proven = _people(said, user, contacts, sender, is_user_proven=is_user_proven)
     claims = {} if user is None or is_user_proven else {"claimed_customer_id": user.value}
     if kind == "group":
@@ -112,14 +112,15 @@ def _has_proof(what: What, name: str, sent_hash: str, sender: Sender) -> bool:
     return True
 
 
-def _contacts(advertiser_id: int, traits: dict[str, Any]) -> Keys:
+def _contacts(sender: Sender, traits: dict[str, Any]) -> Keys:
     """Return the identifiers that stand in traits; what can be none stays an attribute."""
     found = []
     for kind in CONTACTS:
         value = traits.get(kind)
         if isinstance(value, str) and value:
             try:
-                found.append(Key(advertiser_id, kind, normalise(kind, value)))
+                normalised = normalise(kind, value, country=sender.phone_country)
+                found.append(Key(sender.key.advertiser_id, kind, normalised))
             except BadIdentifier:
                 continue
     return tuple(found)
@@ -137,8 +138,8 @@ def _previous(said: Said, advertiser_id: int) -> Key | None:
 def _id(value: object) -> str:
     try:
         return clean_text(value, LONGEST_ID).strip()
-    except Bad as bad:
-        raise Bad(MessageError.NO_ID if bad.error is MessageError.TOO_LARGE else bad.error) from None
+    except BadValue as bad:
+        raise Bad(MessageError.NO_ID if bad.reason == "too_large" else MessageError(bad.reason)) from None
 
 
 def _key(advertiser_id: int, kind: str, value: str) -> Key:

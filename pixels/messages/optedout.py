@@ -3,7 +3,7 @@
 from audience.ids import uuid7_bytes
 from audience.instants import Instant, unix_milliseconds
 from pixels.messages.arrivals import Arrival
-from pixels.messages.reading import Read
+from pixels.messages.reading import Look, Read
 from pixels.messages.sender import KnownWriteKey
 from pixels.reasons import Reason
 
@@ -14,4 +14,4 @@ def suppress(number: int, key: KnownWriteKey, at: Instant) -> tuple[list[Read], 
         Arrival(uuid7_bytes(unix_milliseconds(at)), at, key.advertiser_id, key.id, None, suppressed=Reason.OPTED_OUT)
         for _ in range(number)
     ]
-    return [Read("")] * number, arrivals
+    return [Read("", Look())] * number, arrivals

@@ -2,23 +2,17 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
+from audience.context.page import read_address
 from audience.context.reading import context_of
+from audience.context.texts import text_of
 from audience.ids import uuid7_bytes
 from audience.instants import unix_milliseconds
 from audience.messages import Kind, Message
+from audience.values import LARGEST_BYTES, LONGEST_NAME, BadValue, Object, check_size, clean_object, clean_text, dump
 from pixels.messages import identities
-from pixels.messages.bodies import (
-    EVENT_BYTES,
-    EVENTS,
-    LONGEST_NAME,
-    Object,
-    check_size,
-    clean_object,
-    clean_text,
-    dump,
-)
+from pixels.messages.bodies import EVENTS
 from pixels.messages.errors import Bad, MessageError, Refused, RequestError
 from pixels.messages.sender import Sender
 from pixels.messages.surroundings import cut_addresses
@@ -30,11 +24,20 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _VIEWS = ("page", "screen")
 
 
+class Look(NamedTuple):
+    """What a live view shows of a message, good or refused, as far as it can be read. Nothing of it names anybody."""
+
+    kind: str = ""
+    event: str = ""  # of a page or screen its name
+    page_host: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """One message of a request: good, or refused with an error. `name` is its messageId as far as it can be read."""
 
     name: str
+    look: Look
     message: Message | None = None
     error: MessageError | None = None
 
@@ -53,7 +56,7 @@ def read_request(body: Object, kind: Kind | None, sender: Sender, *, size: int) 
 
     `size` is the body's in bytes, unpacked. Raises `Refused`.
     """
-    envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= EVENT_BYTES)
+    envelope = Envelope(_context(body), body.get("sentAt"), is_small=size <= LARGEST_BYTES)
     return [_read(one, kind, sender, envelope) for one in messages_of(body, kind)]
 
 
@@ -77,14 +80,29 @@ def fact_id(advertiser_id: int, name: str) -> bytes:
 
 
 def _read(raw: Any, kind: Kind | None, sender: Sender, envelope: Envelope) -> Read:
-    name = ""
+    name, look = "", Look()
     try:
         if not isinstance(raw, dict):
             raise Bad(MessageError.BAD_TYPE)
+        look = _look(raw, kind or raw.get("type"), sender, envelope)
         name = name_of(raw.get("messageId"))
-        return Read(name, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
+        return Read(name, look, _message(raw, kind or _kind(raw.get("type")), name, sender, envelope))
     except Bad as bad:
-        return Read(name, error=bad.error)
+        return Read(name, look, error=bad.error)
+    except BadValue as bad:
+        return Read(name, look, error=MessageError(bad.reason))
+
+
+def _look(raw: Object, kind: object, sender: Sender, envelope: Envelope) -> Look:
+    """Return what is shown of a message. It may be as bad as it likes."""
+    page = {**envelope.context, **_context(raw)}.get("page")
+    address = page.get("url") if isinstance(page, dict) else None
+    event = raw.get("event") if kind == "track" else raw.get("name") if kind in _VIEWS else ""
+    return Look(
+        kind if isinstance(kind, str) and kind in KINDS else "",
+        text_of(event),
+        read_address(address if isinstance(address, str) else sender.seen.page).host,
+    )
 
 
 def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envelope) -> Message:

@@ -30,6 +30,7 @@ class Sender:
     secrets: tuple[str, ...] = field(default=(), repr=False)  # those with which the advertiser proves its users
     seen: Seen = field(default=NOTHING_SEEN, repr=False)
     keeping: Keeping = NOTHING_LISTED
+    phone_country: str = ""  # of numbers without a country code
     places: Places = field(default=NO_PLACES, repr=False)
     retention: int = Event.partitioning.keep_days * DAY  # how long events are kept, in microseconds
 

@@ -17,6 +17,7 @@ from audience.context.reading import Seen
 from audience.identity import BadIdentifier, Key, normalise
 from audience.ids import uuid7_bytes
 from audience.instants import Instant, unix_days, unix_milliseconds
+from audience.values import LONGEST_TEXT, BadValue, Object, clean_text
 from pixels import conversions, cookie, fireids, steps
 from pixels.actions import decide, refuse_all
 from pixels.answers import Answer
@@ -25,7 +26,6 @@ from pixels.cookie import Signer
 from pixels.facts import Fact, Fire, FromServer
 from pixels.messages import replies
 from pixels.messages.arrivals import Arrival, Kept
-from pixels.messages.bodies import LONGEST_TEXT, Object, clean_text
 from pixels.messages.errors import Bad, MessageError, Refused, RequestError
 from pixels.messages.reading import name_of
 from pixels.messages.sender import KnownWriteKey
@@ -124,8 +124,11 @@ def _read(raw: Any, number: int, by: Sending) -> Named:
         name = name_of(raw.get("id"))
         return Named(name, _fire(raw, number, name, by))
     except Bad as bad:
-        arrival_id = uuid7_bytes(unix_milliseconds(by.at))
-        return Named(name, Arrival(arrival_id, by.at, by.key.advertiser_id, by.key.id, None, bad.error))
+        error = bad.error
+    except BadValue as bad:
+        error = MessageError(bad.reason)
+    arrival_id = uuid7_bytes(unix_milliseconds(by.at))
+    return Named(name, Arrival(arrival_id, by.at, by.key.advertiser_id, by.key.id, None, error))
 
 
 def _fire(raw: Object, number: int, name: str, by: Sending) -> Fire:
@@ -221,7 +224,7 @@ def _item(do: Do, told: object, values: dict[str, str]) -> Item:
 
 
 def _text(value: object) -> str:
-    """Return a number or a text as a tag writes it. Raises `Bad`."""
+    """Return a number or a text as a tag writes it. Raises `BadValue`."""
     if isinstance(value, float):
         return json.dumps(value)
     return clean_text(value, LONGEST_TEXT)

@@ -167,7 +167,7 @@
     if (now && !lastVerdict) {
       musterId = readCookie();
       if (attempt(() => sessionStorage.getItem(NAME)) == "omit") credentials = "omit";
-      outbox.unshift({ send: resend, refuse() {} });
+      retry();
     }
     lastVerdict = now;
     pump();
@@ -491,6 +491,7 @@
     pause = Math.min(pause * 2, LONGEST_PAUSE);
   }
 
+  // Send what was kept before all that waits.
   function retry() {
     if (mayRecord()) outbox.unshift({ send: resend, refuse() {} });
     pump();

@@ -1,7 +1,6 @@
 """The members of a segment as JSON: who is in, and what became of a request to put people in or take them out."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,14 +10,13 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from audience.api.pages import KeyPages
+from audience.api.people import IdentifierSerializer
 from audience.api.serializers import ClosedSerializer, RowSerializer
-from audience.identity import KINDS, BadIdentifier, normalise
-from audience.models import Identifier
+from audience.api.told import ITEMS_OF_A_CALL
+from audience.named import Nobody, key_of
 from segments.members import Answer, Ask, Refused, change_members
 from segments.models import Membership, Segment
 
-ITEMS_OF_A_CALL = 1000
-_LONGEST_KIND = 40
 MEMBERS_EXAMPLE = {
     "profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11",
     "starts_at": "2026-11-20T08:00:00Z",
@@ -27,13 +25,6 @@ MEMBERS_EXAMPLE = {
     "value": 65,
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
 }
-
-
-class IdentifierSerializer(ClosedSerializer):
-    """What somebody is known by."""
-
-    kind = serializers.CharField(max_length=_LONGEST_KIND, help_text=f"{', '.join(KINDS)} or partner:NAME.")
-    value = serializers.CharField(max_length=1000, help_text="For example C-1001, jo@example.com, +49 89 123456.")
 
 
 class MemberSerializer(RowSerializer):
@@ -163,21 +154,13 @@ class ChangedMembers(serializers.Serializer[Any]):
     results = MemberResult(many=True)
 
 
-def identifiers_of(profile_ids: Collection[UUID]) -> dict[UUID, list[dict[str, str]]]:
-    """Return the identifiers of profiles, sorted by kind and value."""
-    found: dict[UUID, list[dict[str, str]]] = defaultdict(list)
-    rows = Identifier.objects.filter(profile_id__in=profile_ids).order_by("kind", "value")
-    for profile_id, kind, value in rows.values_list("profile_id", "kind", "value"):
-        found[profile_id].append({"kind": kind, "value": value})
-    return found
-
-
 def change(segment: Segment, sent: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """Put in and take out whom the body names; return the answer's body."""
     items = [("add", number, item) for number, item in enumerate(sent.get("add", []))]
     items += [("remove", number, item) for number, item in enumerate(sent.get("remove", []))]
-    removed = {_person(item) for do, _, item in items if do == "remove"}
-    outvoted = [do == "add" and _person(item) in removed for do, _, item in items]
+    people = [key_of(segment.advertiser, **item["identifier"]) for _, _, item in items]
+    removed = {person for (do, _, _), person in zip(items, people, strict=True) if do == "remove"} - {*Nobody}
+    outvoted = [do == "add" and person in removed for (do, _, _), person in zip(items, people, strict=True)]
     asked = [_ask(do, item) for (do, _, item), is_out in zip(items, outvoted, strict=True) if not is_out]
     answers = iter(change_members(segment, asked, at=timezone.now()))
     results = [
@@ -186,14 +169,6 @@ def change(segment: Segment, sent: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     ]
     rejected = sum(result["outcome"] == "rejected" for result in results)
     return {"applied": len(results) - rejected, "rejected": rejected, "results": results}
-
-
-def _person(item: Mapping[str, Any]) -> tuple[str, str]:
-    kind, value = item["identifier"]["kind"], item["identifier"]["value"]
-    try:
-        return kind, normalise(kind, value)
-    except BadIdentifier:
-        return kind, value
 
 
 def _ask(do: Any, item: Mapping[str, Any]) -> Ask:

@@ -15,14 +15,25 @@ from rest_framework.response import Response
 
 from audience.api.access import Needs
 from audience.api.pages import KeyPages
-from audience.api.people import EVENT_EXAMPLE, AttributeSerializer, BelongingSerializer, EventPages, EventSerializer
+from audience.api.people import (
+    EVENT_EXAMPLE,
+    AttributeSerializer,
+    BelongingSerializer,
+    EventPages,
+    EventSerializer,
+    IdentifierSerializer,
+    TouchSerializer,
+    identifiers_of,
+)
 from audience.api.serializers import RowSerializer
+from audience.api.told import AttributesOfPeople, ResultsSerializer, results_of
 from audience.api.views import ApiViewSet
-from audience.identity import BadIdentifier, identifier_id, normalise
-from audience.models import AccountMember, Attribute, Identifier, Profile, Role
+from audience.finding import profile_after_merge
+from audience.identity import BadIdentifier, Key, normalise
+from audience.models import AccountMember, Advertiser, Attribute, Identifier, Profile, Role, Touch
 from audience.tenancy import current_advertiser_id
 from audience.timeline import events_of, in_key_order
-from segments.api.members import IdentifierSerializer, identifiers_of
+from audience.upserts import tell_of_people
 from segments.membership import holds
 from segments.models import Membership
 
@@ -42,6 +53,14 @@ _PROFILE = {
         }
     ],
     "accounts": [{"account": "ACME", "since": "2026-11-20T08:00:00Z"}],
+    "touches": [
+        {
+            "which": "first",
+            "at": "2026-11-20T08:00:00Z",
+            "source": {"medium": "cpc", "name": "google", "campaign": "spring"},
+        },
+        {"which": "last", "at": "2026-11-22T10:00:00Z", "source": {"medium": "email", "name": "news"}},
+    ],
     "memberships": [
         {
             "segment": 12,
@@ -76,11 +95,15 @@ class ProfileSerializer(RowSerializer):
     identifiers = serializers.SerializerMethodField()
     attributes = serializers.SerializerMethodField(help_text="What has been told of the person: at most 1,000.")
     accounts = serializers.SerializerMethodField(help_text="The companies that the person belongs to: at most 100.")
+    touches = serializers.SerializerMethodField(help_text="Where the person came from first and last, once known.")
     memberships = serializers.SerializerMethodField(help_text="The segments that the person is in now.")
 
     class Meta:
         model = Profile
-        fields = ("id", "first_seen_at", "last_seen_at", "identifiers", "attributes", "accounts", "memberships")
+        fields = (
+            *("id", "first_seen_at", "last_seen_at", "identifiers"),
+            *("attributes", "accounts", "touches", "memberships"),
+        )
         read_only_fields = fields
 
     @extend_schema_field(IdentifierSerializer(many=True))
@@ -96,6 +119,10 @@ class ProfileSerializer(RowSerializer):
     def get_accounts(self, profile: Profile) -> Any:
         rows = AccountMember.objects.filter(profile_id=profile.pk).select_related("account").order_by("account_id")
         return BelongingSerializer(rows[:ACCOUNTS_SHOWN], many=True).data
+
+    @extend_schema_field(TouchSerializer(many=True))
+    def get_touches(self, profile: Profile) -> Any:
+        return TouchSerializer(Touch.objects.filter(profile_id=profile.pk).order_by("which"), many=True).data
 
     @extend_schema_field(HeldMembership(many=True))
     def get_memberships(self, profile: Profile) -> Any:
@@ -125,7 +152,11 @@ class OnePage(KeyPages):
         ),
         examples=_EXAMPLE,
     ),
-    retrieve=extend_schema(summary="Read a profile", examples=_EXAMPLE),
+    retrieve=extend_schema(
+        summary="Read a profile",
+        description="The id of a profile that went into another one leads to that one.",
+        examples=_EXAMPLE,
+    ),
 )
 class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSet):
     """Profiles of one advertiser. They cannot be listed: each is asked for by its id or by an identifier."""
@@ -139,9 +170,33 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
         "list": Needs(Role.VIEWER, people=True),
         "retrieve": Needs(Role.VIEWER, people=True),
         "find": Needs(Role.VIEWER, people=True),
+        "put_attributes": Needs(Role.MANAGER),
         "events": Needs(Role.VIEWER, people=True),
     }
     list_actions = frozenset({"list", "events"})
+
+    def get_object(self) -> Profile:
+        """Return a profile by its id, or by that of one which went into it."""
+        if (into := profile_after_merge(self.kwargs["pk"])) is not None:
+            self.kwargs["pk"] = into
+        profile: Profile = super().get_object()
+        return profile
+
+    @extend_schema(
+        summary="Tell attributes of people",
+        description=(
+            "Up to 1,000 people in a call, in one transaction. An identifier that nobody has yet makes a profile, "
+            "except for `browser`, which only our cookie makes. What is not sent stays as it is. One that is refused "
+            "does not hold back the others. An e-mail or phone among the attributes is no identifier."
+        ),
+        request=AttributesOfPeople,
+        responses=ResultsSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="attributes")
+    def put_attributes(self, request: Request) -> Response:
+        sent = AttributesOfPeople(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return Response(results_of(tell_of_people(self.seat.advertiser, sent.told(), at=timezone.now())))
 
     @extend_schema(
         summary="Find a profile by identifier, without writing the identifier into an address",
@@ -178,10 +233,10 @@ class ProfileViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ApiViewSe
 
 def known_by(profiles: QuerySet[Any], kind: str, value: str) -> QuerySet[Any]:
     """Return the one of the profiles that an identifier leads to, or none."""
-    advertiser_id = current_advertiser_id()
+    advertiser = Advertiser.objects.get(pk=current_advertiser_id() or 0)
     try:
-        key = UUID(bytes=identifier_id(advertiser_id or 0, kind, normalise(kind, value)))
+        key = Key(advertiser.pk, kind, normalise(kind, value, country=advertiser.phone_country))
     except BadIdentifier as error:
         raise serializers.ValidationError({"value": str(error)}) from None
-    found: UUID | None = Identifier.objects.filter(pk=key).values_list("profile_id", flat=True).first()
+    found: UUID | None = Identifier.objects.filter(pk=UUID(bytes=key.id)).values_list("profile_id", flat=True).first()
     return profiles.filter(pk=found) if found else profiles.none()

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from audience.api.access import Needs
 from audience.api.filters import TrueOrFalse
 from audience.api.pages import KeyPages
+from audience.api.people import identifiers_of
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from audience.models import Role
@@ -25,7 +26,6 @@ from segments.api.members import (
     MemberPages,
     MemberSerializer,
     change,
-    identifiers_of,
 )
 from segments.counts import sizes
 from segments.deletion import delete_segment

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audience.models import Account, AccountMember, Advertiser, Identifier, Merge, Profile, Role, WriteKey
 from audience.tenancy import acting_for
 from segments.models import Transition
-from tests.admins import at_work
+from tests.admins import at_work, form_of
 from tests.audience.messages import Sender
 from tests.factories import NOON, make_advertiser, make_member, make_profile, make_segment
 
@@ -68,12 +68,27 @@ def test_the_header_tells_where_and_with_what_somebody_was_seen_last(browser: Cl
         "place": {"country": "DE", "city": "Munich"},
         "device": {"type": "mobile", "brand": "Apple", "model": "iPhone"},
         "browser": {"name": "Safari", "version": "18.1"},
-        "source": {"medium": "direct", "name": "direct"},
+        "weather": {"condition": "rain", "temperature": 0.0},
     }
     sender.send("browser:1", at=5, event="page", context=newest)
     answer = browser.get(page_of(who("browser", "1")))
-    assert answer.context["surroundings"] == ("Munich · DE", "Apple · iPhone · mobile", "Safari · 18.1", "direct")
+    assert answer.context["surroundings"] == (
+        "Munich · DE",
+        "rain · 0.0 °C",
+        "Apple · iPhone · mobile",
+        "Safari · 18.1",
+    )
     assert "Munich · DE" in answer.content.decode()
+
+
+def test_the_header_tells_where_somebody_came_from_first_and_last(browser: Client, sender: Any) -> None:
+    for minute, source in enumerate([{"medium": "cpc", "name": "google", "campaign": "spring"}, {"medium": "email"}]):
+        sender.send("browser:1", at=minute, event="page", context={"source": source})
+    text = browser.get(page_of(who("browser", "1"))).content.decode()
+    assert re.findall(r"<dt>(\w+) came from</dt><dd[^>]*>(.*?)<", text) == [
+        ("First", "cpc · google · spring"),
+        ("Last", "email"),
+    ]
 
 
 def test_a_person_of_whom_nothing_is_known_has_a_page(browser: Client, kettle: Advertiser) -> None:
@@ -232,6 +247,22 @@ def test_an_old_id_of_another_advertiser_finds_nobody(browser: Client) -> None:
     assert found_by(browser, str(old)) == []
     assert Merge.all_advertisers.filter(pk=old).exists()
     assert browser.get(page_of(old)).status_code == 404
+
+
+def test_the_settings_name_the_country_of_phone_numbers_without_one(
+    browser: Client, kettle: Advertiser, sender: Any
+) -> None:
+    sender.send(None, "phone:+4989123456", kind="identify")
+    link = f"/admin/audience/advertiser/{kettle.pk}/change/"
+    form = form_of(browser.get(link).content.decode(), having="time_zone")
+    assert "no country" in browser.post(link, {**form, "phone_country": "XX"}).content.decode()
+    people = "/admin/audience/profile/"
+    assert "Nobody is known by this." in browser.get(people, {"q": "089 123456"}).content.decode()
+
+    assert browser.post(link, {**form, "phone_country": "de"}).status_code == 302
+    kettle.refresh_from_db()
+    assert kettle.phone_country == "DE"
+    assert "phone +4989123456" in browser.get(people, {"q": "089 123456"}).content.decode()
 
 
 def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser) -> None:

@@ -17,7 +17,8 @@ from django.test import Client
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
-from audience.models import Account, AccountMember, Advertiser, Attribute, Event, Profile, Role
+from audience.accounts import account_id
+from audience.models import Account, AccountAttribute, AccountMember, Advertiser, Attribute, Event, Profile, Role
 from audience.tenancy import TenantModel, acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment, Run, RunFile
 from segments.models import Segment
@@ -95,27 +96,32 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     pixel = make_pixel(advertiser, segment, pk=next(numbers), name=f"{word} pixel")
     profile = make_profile(advertiser, customer_id=f"{word}-1", email=f"{word}@example.com")
     make_member(segment, profile, starts_at=timezone.now())
-    tell(profile, word)
+    account = tell(profile, word)
     caller = make_caller(advertiser)
     caller.get("/segments")  # the token's last use is kept to the minute: from here on nothing changes it
     return Rows(
         caller,
         {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk, "reports": segment.pk}
+        | {"accounts": account.pk}
         | make_exports(segment, word, numbers),
-        {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"},
+        {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"}
+        | {"key": account.key},
     )
 
 
-def tell(profile: Profile, word: str) -> None:
-    """Give a profile an event, an attribute and a company, each with the word in it."""
+def tell(profile: Profile, word: str) -> Account:
+    """Give a profile an event, an attribute and a company, which is returned, each with the word in it."""
     seen, now = {"first_seen_at": timezone.now(), "last_seen_at": timezone.now()}, timezone.now()
     times = {"occurred_at": now, "received_at": now}
     told = {"since": now, "seen_at": now, "fact_id": uuid4(), "source_kind": "identify"}
     with acting_for(profile.advertiser_id):
         Event.objects.create(profile=profile, id=uuid4(), name=f"{word} event", properties={word: word}, **times)
         Attribute.objects.create(profile=profile, name=f"{word} attribute", value=word, **told)
-        account = Account.objects.create(pk=uuid4(), key=f"{word} account", **seen)
+        key = UUID(bytes=account_id(profile.advertiser_id, f"{word}-1"))
+        account = Account.objects.create(pk=key, key=f"{word}-1", **seen)
+        AccountAttribute.objects.create(account=account, name=f"{word} attribute", value=word, **told)
         AccountMember.objects.create(profile=profile, account=account, since=now)
+    return account
 
 
 def make_exports(segment: Segment, word: str, numbers: Iterator[int]) -> dict[str, object]:
@@ -144,6 +150,7 @@ NEVER_IDS: dict[str, object] = {
     "segments": NEVER,
     "pixels": NEVER,
     "profiles": NEVER_PROFILE,
+    "accounts": NEVER_PROFILE,
     "destinations": NEVER,
     "exports": NEVER,
     "runs": NEVER,
@@ -154,6 +161,7 @@ NEVER_WORDS: dict[str, object] = {
     "public_key": "neverneverneverN",
     "kind": "customer_id",
     "value": "never-1",
+    "key": "never-1",
 }
 
 
@@ -192,7 +200,7 @@ def in_the_body(rows: Rows, operation: Operation, ids: dict[str, object], words:
     if not operation.body:
         return None
     places = {name.removesuffix("s"): id_ for name, id_ in ids.items()} | {"segments": [ids["segments"]]}
-    body = _put(operation.body, places | {"value": words["value"]})
+    body = _put(operation.body, places | {"value": words["value"], "key": words["key"]})
     if operation.method == "patch":
         body |= {"id": ids[operation.resource]}
     return rows.caller.call(operation.method, operation.with_id(rows.ids.get(operation.resource)), body)
@@ -304,6 +312,12 @@ MATRIX = {
     "profiles.retrieve": (Role.VIEWER, True),
     "profiles.find": (Role.VIEWER, True),
     "profiles.events": (Role.VIEWER, True),
+    "profiles.put_attributes": (Role.MANAGER, False),
+    "accounts.list": (Role.VIEWER, True),
+    "accounts.retrieve": (Role.VIEWER, True),
+    "accounts.put_attributes": (Role.MANAGER, False),
+    "accounts.people": (Role.VIEWER, True),
+    "accounts.change_people": (Role.MANAGER, False),
     "destinations.list": (Role.MANAGER, False),
     "destinations.retrieve": (Role.MANAGER, False),
     "exports.list": (Role.MANAGER, False),

@@ -1,4 +1,4 @@
-"""Messages that come in any order, and more than once, end in the same people, events, attributes and accounts.
+"""Messages in any order, and more than once, end in the same people, events, attributes, touches and accounts.
 
 One thing depends on the order by design, and stands apart here: what a shared device did before it went over.
 """
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audience.models import AccountMember, Attribute, Profile
+from audience.models import AccountMember, Attribute, Profile, Touch
 from audience.tenancy import acting_for
 from segments.members import Ask, change_members
 from segments.models import Membership
@@ -40,6 +40,9 @@ def tellings(draw):
     elif proven and own is None and draw(st.booleans()):
         browsers = [browser for browser, whose in BROWSERS.items() if whose == customer]
         said |= {"previous": draw(st.sampled_from(browsers)), "kind": "alias"}
+    source = draw(st.none() | st.sampled_from(["direct", "internal", "email", "cpc"]))
+    if source:
+        said["context"] = {"source": {"medium": source}}
     return own, proven, said
 
 
@@ -77,6 +80,10 @@ def state(advertiser):
         "attributes": {
             (names[row.profile_id], row.name): (row.value, row.seen_at)
             for row in Attribute.all_advertisers.filter(**mine)
+        },
+        "touches": {
+            (names[row.profile_id], row.which): (row.source["medium"], row.at)
+            for row in Touch.all_advertisers.filter(**mine)
         },
         "accounts": {
             (names[row.profile_id], row.account.key): row.since

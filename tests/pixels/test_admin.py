@@ -263,11 +263,11 @@ def test_fires_come_newest_first_and_then_only_new_ones(browser: Client, pixel: 
     link = f"{LIST}{pixel.pk}/live/fires/"
     first, second = make_fire(pixel, seconds_ago=60), make_fire(pixel, seconds_ago=30)
     glance = fires_of(browser, link)
-    assert [fire["id"] for fire in glance["fires"]] == [str(second.id), str(first.id)]
+    assert [fire["id"] for fire in glance["rows"]] == [str(second.id), str(first.id)]
     third = make_fire(pixel, seconds_ago=0)
     later = fires_of(browser, link, after=glance["cursor"])
-    assert str(third.id) in [fire["id"] for fire in later["fires"]]
-    assert str(first.id) not in [fire["id"] for fire in later["fires"]]
+    assert str(third.id) in [fire["id"] for fire in later["rows"]]
+    assert str(first.id) not in [fire["id"] for fire in later["rows"]]
 
 
 def test_a_fire_that_was_committed_late_is_still_seen(browser: Client, pixel: Pixel) -> None:
@@ -276,13 +276,13 @@ def test_a_fire_that_was_committed_late_is_still_seen(browser: Client, pixel: Pi
     make_fire(pixel, seconds_ago=0)
     cursor = fires_of(browser, link)["cursor"]
     late = make_fire(pixel, seconds_ago=2)
-    assert str(late.id) in [fire["id"] for fire in fires_of(browser, link, after=cursor)["fires"]]
+    assert str(late.id) in [fire["id"] for fire in fires_of(browser, link, after=cursor)["rows"]]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_is_shown_with_its_sentence_and_cure(browser: Client, pixel: Pixel, reason: Reason) -> None:
     make_fire(pixel, outcome="rejected", reason=reason.value)
-    [fire] = fires_of(browser, f"{LIST}{pixel.pk}/live/fires/")["fires"]
+    [fire] = fires_of(browser, f"{LIST}{pixel.pk}/live/fires/")["rows"]
     assert (fire["reason"], fire["why"]) == (reason.value, reason.label)
     assert CURES[reason].text
 
@@ -300,7 +300,7 @@ def test_a_suppressed_fire_shows_reason_and_host_only(browser: Client, pixel: Pi
         pixel, outcome="suppressed", reason="gpc", page_host="shop.example", actions=[{"code": "secret"}], **secrets
     )
     answer = browser.get(f"{LIST}{pixel.pk}/live/fires/")
-    [fire] = answer.json()["fires"]
+    [fire] = answer.json()["rows"]
     assert (fire["reason"], fire["page"], fire["host"]) == ("gpc", "shop.example", "shop.example")
     assert b"secret" not in answer.content
     assert fire["browser"] == fire["device"] == fire["same"] == ""
@@ -310,10 +310,10 @@ def test_fires_are_filtered(browser: Client, pixel: Pixel) -> None:
     link = f"{LIST}{pixel.pk}/live/fires/"
     make_fire(pixel, page_host="shop.example")
     make_fire(pixel, outcome="rejected", reason="bot", page_host="copy.example")
-    assert [fire["outcome"] for fire in fires_of(browser, link, outcome="rejected")["fires"]] == ["rejected"]
-    assert [fire["outcome"] for fire in fires_of(browser, link, reason="bot")["fires"]] == ["rejected"]
-    assert [fire["outcome"] for fire in fires_of(browser, link, host="SHOP.example")["fires"]] == ["applied"]
-    assert len(fires_of(browser, link, outcome="nonsense", host="")["fires"]) == 2
+    assert [fire["outcome"] for fire in fires_of(browser, link, outcome="rejected")["rows"]] == ["rejected"]
+    assert [fire["outcome"] for fire in fires_of(browser, link, reason="bot")["rows"]] == ["rejected"]
+    assert [fire["outcome"] for fire in fires_of(browser, link, host="SHOP.example")["rows"]] == ["applied"]
+    assert len(fires_of(browser, link, outcome="nonsense", host="")["rows"]) == 2
 
 
 @pytest.mark.parametrize("after", ["", "x", "2026", "2026-11-22T10:00:00", "9999-12-31T23:59:59+00:00", "\x00"])
@@ -334,7 +334,7 @@ def test_too_many_fires_are_sampled_and_it_is_said(browser: Client, pixel: Pixel
         for number in range(2_000)
     )
     glance = fires_of(browser, f"{LIST}{pixel.pk}/live/fires/", after=(now - timedelta(seconds=1)).isoformat())
-    assert len(glance["fires"]) == 300
+    assert len(glance["rows"]) == 300
     assert glance["one_of"] > 3
 
 
@@ -347,7 +347,7 @@ def test_a_segments_live_view_shows_the_fires_that_name_it(
         direct, outcome="rejected", actions=[{"do": "add", "code": str(cart.pk), "reason": "bad_value"}]
     )
     make_fire(direct, actions=[{"do": "add", "segment": cart.pk + 1, "code": "other"}])
-    fires = fires_of(browser, f"/admin/segments/segment/{cart.pk}/live/fires/")["fires"]
+    fires = fires_of(browser, f"/admin/segments/segment/{cart.pk}/live/fires/")["rows"]
     assert {fire["id"] for fire in fires} == {str(named.id), str(refused.id)}
     assert {fire["pixel"] for fire in fires} == {"Cart", "Direct calls"}
 

@@ -31,7 +31,7 @@ def catalogue():
 
 
 def test_what_it_knows(catalogue):
-    advertiser = make_advertiser(domains=["shop.example"], time_zone="Pacific/Auckland")
+    advertiser = make_advertiser(domains=["shop.example"], time_zone="Pacific/Auckland", phone_country="NZ")
     cart = make_segment(advertiser, "Cart", domains=["own.example"], longest_lifetime_minutes=99_999)
     pixel = make_pixel(advertiser, cart, value_source="page")
     catalogue.reload()
@@ -40,6 +40,7 @@ def test_what_it_knows(catalogue):
     owner = picture.advertisers[advertiser.pk]
     assert owner.segments["cart"] is picture.segments[cart.pk]
     assert owner.id_key == bytes(advertiser.id_key)
+    assert owner.phone_country == "NZ"
     known = picture.segments[cart.pk]
     assert known.hosts.allow("shop.example")
     assert known.hosts.allow("own.example")

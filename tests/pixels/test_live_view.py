@@ -1,5 +1,6 @@
 """The live view in a browser, against a Muster that runs: a fire over HTTP is on the screen within a second."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect, sync_playwright
 
-from audience.models import Advertiser, Role, TeamMembership
+from audience.models import Advertiser, Role, TeamMembership, WriteKey
+from audience.writekeys import issue_write_key
 from pixels.models import Pixel
 from segments.models import Segment
 from tests.factories import make_advertiser, make_pixel, make_segment
@@ -24,12 +26,13 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Scene:
-    """A pixel of an advertiser of its own, and somebody who looks at it."""
+    """A pixel and a write key of an advertiser of its own, and somebody who looks at them."""
 
     muster: LiveMuster
     advertiser: Advertiser
     segment: Segment
     pixel: Pixel
+    key: WriteKey
     username: str
 
     def fire(self, query: str = "", referer: str = "https://shop.example/cart?secret=1") -> None:
@@ -37,6 +40,12 @@ class Scene:
         with urlopen(
             Request(link, headers={"Referer": referer, "User-Agent": "Mozilla/5.0 Firefox/140.0"})
         ) as answer:
+            assert answer.status == 200
+
+    def tell(self, *tracks: dict[str, str]) -> None:
+        body = {"writeKey": self.key.public_key, "batch": [{"type": "track", **one} for one in tracks]}
+        link = f"{self.muster.pixel_url}/v1/batch"
+        with urlopen(Request(link, json.dumps(body).encode(), {"Referer": "https://shop.example/cart"})) as answer:
             assert answer.status == 200
 
     def admin(self, path: str) -> str:
@@ -53,7 +62,8 @@ def scene(live_muster: LiveMuster, live_models: None) -> Scene:
     hashed = Argon2PasswordHasher().encode(PASSWORD, "0123456789abcdef")
     user = User.objects.create(username=name, email=f"{name}@kettle.example", password=hashed)
     TeamMembership.objects.create(user=user, advertiser=advertiser, role=Role.MANAGER)
-    return Scene(live_muster, advertiser, segment, pixel, user.username)
+    key, _ = issue_write_key(advertiser, name="Shop pages", kind=WriteKey.Kind.PUBLIC)
+    return Scene(live_muster, advertiser, segment, pixel, key, user.username)
 
 
 @pytest.fixture
@@ -129,6 +139,30 @@ def test_the_test_button_fires_and_shows_what_arrived(page: Page, scene: Scene) 
     expect(page.locator("[data-rows] tr")).to_contain_text("added to cart")
     expect(page.locator("[data-rows] tr")).to_contain_text("127.0.0.1")
     assert complaints == []
+
+
+def test_a_message_is_seen_within_one_second(page: Page, scene: Scene) -> None:
+    """Good and refused messages of a write key; what a page calls its event is text, whatever it looks like."""
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(scene.admin(f"audience/writekey/{scene.key.pk}/live/"))
+    expect(page.get_by_text("Live: messages appear within a second.")).to_be_visible()
+
+    hostile = "<img src=x onerror=alert(1)>"
+    scene.tell({"event": hostile, "anonymousId": "x1"}, {"anonymousId": "x1"})
+    began = monotonic()
+    refused = page.locator("[data-rows] tr", has_text="rejected")
+    expect(refused).to_contain_text("A track call needs an event name.", timeout=5_000)
+    assert monotonic() - began < 1
+    good = page.locator("[data-rows] tr", has_text="applied")
+    expect(good).to_contain_text(hostile)
+    expect(good).to_contain_text("shop.example")
+    assert dialogs == []
+
+    page.get_by_label("Reason").select_option("no_event_name")
+    expect(page.locator("[data-rows] tr")).to_have_count(1)
+    page.get_by_role("link", name="Key", exact=True).click()
+    expect(page.get_by_text("Messages of the last 24 hours")).to_be_visible()
 
 
 def test_a_segments_live_view_and_members_follow(page: Page, scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Messages of the HTTP API as they are read: limits, times, ids, names, and what a bad one does to its neighbours."""
 
+import dataclasses
 import gzip
 import json
 import math
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.instants import moment
+from audience.values import DEPTH, LARGEST_BYTES, LONGEST_NAME, LONGEST_TEXT, PROPERTIES
 from pixels import records
 from pixels.messages import bodies
 from pixels.messages.arrivals import Arrival
-from pixels.messages.bodies import BODY_BYTES, DEPTH, EVENT_BYTES, EVENTS, LONGEST_NAME, LONGEST_TEXT, PROPERTIES
+from pixels.messages.bodies import BODY_BYTES, EVENTS
 from pixels.messages.errors import MessageError, Refused
 from pixels.messages.reading import LONGEST_MESSAGE_ID, read_request
 from pixels.records import line_of
@@ -95,7 +97,7 @@ def test_limits_of_a_body():
 
 
 def test_a_large_batch_holds_no_large_message():
-    text = "ü" * (EVENT_BYTES // 2)
+    text = "ü" * (LARGEST_BYTES // 2)
     large, small = read({"batch": [{**GOOD, "integrations": text}, GOOD]}, None)
     assert large.error == "too_large"
     assert small.message is not None
@@ -290,3 +292,11 @@ def numbers(value):
     if isinstance(value, list):
         return [number for one in value for number in numbers(one)]
     return [value] if isinstance(value, float) else []
+
+
+@pytest.mark.parametrize(("country", "phones"), [("", []), ("DE", ["+4989123456"])])
+def test_a_phone_number_without_a_country_code_is_of_the_advertisers_country(country, phones):
+    by = dataclasses.replace(sender(is_server=True), phone_country=country)
+    message = read_one("identify", by, userId="C-1", traits={"phone": "089 123456"})
+    assert [key.value for key in message.proven if key.kind == "phone"] == phones
+    assert json.loads(message.traits) == {"phone": "089 123456"}

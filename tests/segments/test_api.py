@@ -296,6 +296,14 @@ class TestProfiles:
         ]
         assert body["accounts"] == [{"account": "ACME", "since": "2026-11-22T12:00:00Z"}]
 
+    def test_touches_say_where_somebody_came_from(self, caller: Caller, advertiser: Advertiser) -> None:
+        sender = Sender(advertiser)  # type: ignore[no-untyped-call]
+        for minute, medium in enumerate(["email", "direct"]):
+            sender.send(None, "customer_id:C-7", at=minute, context={"source": {"medium": medium}})
+        body = caller.get("/profiles", kind="customer_id", value="C-7").json()["results"][0]
+        kept = {"at": "2026-11-22T12:00:00Z", "source": {"medium": "email"}}
+        assert body["touches"] == [{"which": "first", **kept}, {"which": "last", **kept}]
+
     def test_events_are_read_by_cursor(self, caller: Caller, advertiser: Advertiser) -> None:
         sender = Sender(advertiser)  # type: ignore[no-untyped-call]
         for number in range(10):

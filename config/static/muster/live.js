@@ -1,7 +1,7 @@
-// The live view: asks twice a second for new fires and puts them on top. Also the Test button.
+// The live views: ask twice a second for new fires or messages and put them on top. Also the Test button.
 "use strict";
 (() => {
-  const table = document.querySelector("[data-fires]");
+  const table = document.querySelector("[data-live]");
   if (!table) return;
 
   const EVERY_MS = 500;
@@ -15,6 +15,7 @@
   const cures = JSON.parse(document.getElementById("cures").textContent);
   const filters = [...document.querySelectorAll("[data-filter]")];
   const mark = table.dataset.mark;
+  const things = table.dataset.shows;
   const seen = new Set();
   let cursor = "";
   let failures = 0;
@@ -42,16 +43,16 @@
     return link;
   };
 
-  const why = (fire) => {
+  const why = (one) => {
     const cell = element("td");
-    cell.append(element("span", `m-state m-state--${fire.outcome}`, fire.outcome));
-    if (fire.reason) {
-      cell.append(element("span", "m-reason", fire.reason.replaceAll("_", " ")));
-      cell.append(element("span", "m-sentence", fire.why));
-      const cure = cureOf(fire.reason);
+    cell.append(element("span", `m-state m-state--${one.outcome}`, one.outcome));
+    if (one.reason) {
+      cell.append(element("span", "m-reason", one.reason.replaceAll("_", " ")));
+      cell.append(element("span", "m-sentence", one.why));
+      const cure = cureOf(one.reason);
       if (cure) cell.append(cure);
     }
-    for (const note of fire.notes) cell.append(element("span", "m-note", note.sentence || note.code));
+    for (const note of one.notes || []) cell.append(element("span", "m-note", note.sentence || note.code));
     return cell;
   };
 
@@ -73,32 +74,45 @@
     return cell;
   };
 
-  const rowOf = (fire) => {
+  const cellsOf = {
+    fires: (fire) => {
+      const same = element("td");
+      if (fire.same) same.append(element("code", "m-same", fire.same));
+      return [
+        did(fire),
+        ...("showsPixel" in table.dataset ? [element("td", "", fire.pixel)] : []),
+        element("td", "m-break", fire.page || "not said"),
+        element("td", "", [fire.browser, fire.device, fire.country].filter(Boolean).join(", ")),
+        same,
+      ];
+    },
+    messages: (message) => [
+      element("td", "", message.kind || "not said"),
+      element("td", "m-break", message.event),
+      element("td", "m-break", message.page || "not said"),
+    ],
+  }[things];
+
+  const rowOf = (one) => {
     const row = element("tr");
-    const at = new Date(fire.at);
+    const at = new Date(one.at);
     const time = element("time", "", at.toLocaleTimeString([], { hour12: false }) + "." + String(at.getMilliseconds()).padStart(3, "0"));
-    time.dateTime = fire.at;
+    time.dateTime = one.at;
     time.title = at.toLocaleString();
     const when = element("td");
     when.append(time);
-    row.append(when, why(fire), did(fire));
-    if ("showsPixel" in table.dataset) row.append(element("td", "", fire.pixel));
-    row.append(element("td", "m-break", fire.page || "not said"));
-    row.append(element("td", "", [fire.browser, fire.device].filter(Boolean).join(", ")));
-    const same = element("td");
-    if (fire.same) same.append(element("code", "m-same", fire.same));
-    row.append(same);
-    row.dataset.id = fire.id;
+    row.append(when, why(one), ...cellsOf(one));
+    row.dataset.id = one.id;
     row.classList.add("m-live__new");
     return row;
   };
 
-  const show = (fires) => {
+  const show = (found) => {
     // Newest first: the oldest of them is put on top first.
-    const fresh = fires.filter((fire) => !seen.has(fire.id) && (!mark || fire.other === mark)).reverse();
-    for (const fire of fresh) {
-      seen.add(fire.id);
-      rows.prepend(rowOf(fire));
+    const fresh = found.filter((one) => !seen.has(one.id) && (!mark || one.other === mark)).reverse();
+    for (const one of fresh) {
+      seen.add(one.id);
+      rows.prepend(rowOf(one));
     }
     while (rows.children.length > MOST_ROWS) {
       seen.delete(rows.lastElementChild.dataset.id);
@@ -111,7 +125,7 @@
     const mine = generation;
     const wanted = new URLSearchParams({ after: cursor });
     for (const filter of filters) if (filter.value) wanted.set(filter.dataset.filter, filter.value);
-    const answer = await fetch(`${table.dataset.fires}?${wanted}`, {
+    const answer = await fetch(`${table.dataset.live}?${wanted}`, {
       headers: { Accept: "application/json" },
       redirect: "error",
       signal: AbortSignal.timeout(MOST_MS),
@@ -121,9 +135,9 @@
     const glance = await answer.json();
     if (mine !== generation) return "overtaken"; // the filter changed while the answer was under way
     cursor = glance.cursor;
-    show(glance.fires);
+    show(glance.rows);
     sample.hidden = glance.one_of < 2;
-    sample.textContent = `So many fires come in that 1 of ${glance.one_of} is shown.`;
+    sample.textContent = `So many ${things} come in that 1 of ${glance.one_of} is shown.`;
     return "fine";
   };
 
@@ -133,13 +147,14 @@
       try {
         const result = await ask();
         if (result === "gone") {
-          say("bad", "You may no longer see these fires. Reload the page.");
+          say("bad", `You may no longer see these ${things}. Reload the page.`);
           return;
         }
         failures = 0;
-        say("good", "Live: fires appear within a second.");
+        say("good", `Live: ${things} appear within a second.`);
       } catch {
         failures += 1;
+        sample.hidden = true;
         pause = Math.min(EVERY_MS * 2 ** failures, MOST_MS);
         say("bad", `The connection is lost. Trying again in ${Math.round(pause / 1000)} s…`);
       }

@@ -1,11 +1,11 @@
-"""Whence a visitor came: the order of what decides, and first and last touch."""
+"""Whence a visitor came: the order of what decides."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.context.referrers import HOSTS, known_app, known_host
-from audience.context.source import CLICKS, Source, source_of, touch
+from audience.context.source import CLICKS, Source, source_of
 
 PAGE = "https://shop.example/shoes"
 
@@ -106,35 +106,6 @@ def test_each_row_is_found(host):
 def test_hosts_below_a_row_and_hosts_that_only_look_like_one(host, name):
     found = known_host(host)
     assert (found.name if found else None) == name
-
-
-# --- First and last touch -------------------------------------------------------------------------
-
-DIRECT, INTERNAL = {"medium": "direct", "name": "direct"}, {"medium": "internal", "name": "shop.example"}
-SPRING, NEWS = {"medium": "cpc", "campaign": "spring"}, {"medium": "email", "name": "news"}
-
-
-@pytest.mark.spec("rules.md 1.4")
-@pytest.mark.parametrize(
-    ("visits", "first", "last"),
-    [
-        ([], None, None),
-        ([None], None, None),
-        ([DIRECT], DIRECT, DIRECT),
-        ([SPRING], SPRING, SPRING),
-        ([SPRING, DIRECT], SPRING, SPRING),
-        ([SPRING, NEWS, DIRECT, DIRECT], SPRING, NEWS),
-        ([DIRECT, SPRING], DIRECT, SPRING),
-        ([DIRECT, INTERNAL, SPRING, INTERNAL], DIRECT, SPRING),
-        ([INTERNAL], None, None),
-        ([NEWS, {}], NEWS, NEWS),
-    ],
-)
-def test_touches(visits, first, last):
-    kept = None, None
-    for new in visits:
-        kept = touch(*kept, new)
-    assert kept == (first, last)
 
 
 @given(st.text(), st.text())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -14,10 +15,12 @@ from audience import tasks
 from audience.columns import batch_cursor
 from audience.context.cells import Cell, Sky, cell_of
 from audience.context.open_meteo import CONDITIONS, OpenMeteo, WeatherUnavailable
-from audience.context.weather import CELLS_IN_A_QUESTION, Noted, fetch, look_up, note
-from audience.instants import HOUR, instant
-from audience.models import Weather
+from audience.context.weather import CELLS_IN_A_QUESTION, fetch, watch
+from audience.instants import instant
+from audience.models import Event, Weather
 from audience.talk import speak
+from tests.audience.messages import Sender, record_all
+from tests.factories import make_advertiser
 
 pytestmark = [pytest.mark.spec("rules.md 1.5"), pytest.mark.django_db]
 
@@ -81,7 +84,7 @@ def say(talk):
 
 
 def want(*cells: Cell, at: datetime = NOW) -> None:
-    say(note(sorted(cells), instant(at)))
+    say(watch(cells, instant(at)))
 
 
 # --- Cells ----------------------------------------------------------------------------------------
@@ -104,12 +107,14 @@ def test_a_place_lies_in_the_cell_that_postgresql_computes(place, cell):
         assert cursor.fetchone() == cell
 
 
-def test_a_cell_is_noted_once_an_hour():
-    noted, at = Noted(), instant(NOW)
-    assert noted.new([OSLO, MUNICH, OSLO], at) == [MUNICH, OSLO]
-    noted.keep([MUNICH])
-    assert noted.new([OSLO, MUNICH], at) == [OSLO]
-    assert noted.new([OSLO, MUNICH], at + HOUR) == [MUNICH, OSLO]
+def test_a_cell_is_noted_once_an_hour_and_no_batch_waits_for_another_in_between():
+    want(MUNICH)
+    want(OSLO, MUNICH)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM audience_weather WHERE xmax::text = '0'")  # nobody has locked it
+        assert cursor.fetchone() == (2,)
+    want(OSLO, MUNICH, at=NOW + timedelta(hours=1))
+    assert {row.wanted_at for row in Weather.objects.all()} == {QUARTER + timedelta(hours=1)}
 
 
 def test_a_note_of_an_earlier_hour_changes_nothing():
@@ -196,24 +201,51 @@ def test_a_service_that_is_away_is_said(service):
 # --- What is known --------------------------------------------------------------------------------
 
 
-def test_weather_is_known_for_three_hours(service):
+@pytest.fixture
+def shop(settings, service):
+    settings.MUSTER_WEATHER_URL = service.url
+    return Sender(make_advertiser())
+
+
+def weather_of(shop, at, *, received=None, lat=48.14, lon=11.58):
+    """Return the weather of an event that comes in from there."""
+    context = {"place": {"city": "Munich", "lat": lat, "lon": lon}, "channel": "web"}
+    message = shop.message("browser:1", event="page", context=context)
+    message = message._replace(occurred_at=instant(at), received_at=instant(received or at))
+    assert record_all([message])[0].outcome == "applied"
+    event = Event.all_advertisers.get(id=UUID(bytes=message.id))
+    assert event.context.items() >= context.items()
+    return event.context.get("weather")
+
+
+def test_an_event_gets_the_weather_that_was_observed_up_to_three_hours_before(shop, service):
+    assert weather_of(shop, NOW) is None  # and the cell is noted
     service.tell(MUNICH, 95, 12.5)
-    want(MUNICH, NOWHERE)
     assert fetch(OpenMeteo(service.url), NOW) == 1
-    sky = Sky("storm", 12.5, QUARTER.timestamp())
-    assert sky.fields() == {"condition": "storm", "temperature": 12.5}
-    for at, known in [
-        (QUARTER - timedelta(microseconds=1), {}),
-        (QUARTER, {MUNICH: sky}),
-        (QUARTER + timedelta(hours=3, microseconds=-1), {MUNICH: sky}),
-        (QUARTER + timedelta(hours=3), {}),
-    ]:
-        assert say(look_up({MUNICH, OSLO, NOWHERE}, instant(at))) == known
+    storm = {"condition": "storm", "temperature": 12.5}
+    assert weather_of(shop, QUARTER) == storm
+    assert weather_of(shop, QUARTER + timedelta(hours=3, microseconds=-1)) == storm
+    assert weather_of(shop, QUARTER + timedelta(hours=3)) is None
+    assert weather_of(shop, QUARTER - timedelta(microseconds=1)) is None
+    assert weather_of(shop, QUARTER - timedelta(days=1), received=NOW) is None  # it comes late
+    assert weather_of(shop, NOW, lat=59.9, lon=10.7) is None
+    assert len(service.asked) == 1  # the door asks nobody
+
+
+def test_who_has_no_place_has_no_weather(shop):
+    shop.send("browser:1", event="page", context={"place": {"country": "DE"}})
+    shop.send("browser:1", event="page", context={"page": {"title": 'a "lat" in it'}})
+    shop.send("browser:1", kind="identify", context={"place": {"lat": 48.14, "lon": 11.58}})
+    assert Weather.objects.count() == 0
+
+
+def test_without_a_service_no_cell_is_noted(shop, settings):
+    settings.MUSTER_WEATHER_URL = ""
+    assert weather_of(shop, NOW) is None
+    assert Weather.objects.count() == 0
 
 
 def test_without_cells_nobody_is_asked(service):
-    assert say(look_up([], instant(NOW))) == {}
-    say(note([], instant(NOW)))
     assert fetch(OpenMeteo(service.url), NOW) == 0
     assert service.asked == []
 
