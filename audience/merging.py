@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from audience import attributes
+from audience import attributes, consents
 from audience.columns import bigints, instants, uuids
 from audience.crash import crash_point
 from audience.instants import Instant
@@ -104,6 +104,7 @@ def merge(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     gone, into = uuids([pair.gone for pair in pairs]), uuids([pair.into for pair in pairs])
     yield [_MOVE_IDENTIFIERS(gone, into), _MOVE_EVENTS(gone, into), _MOVE_ACCOUNTS(gone, into)]
     yield from attributes.move(_whither(pairs), {pair.into: pair.advertiser_id for pair in pairs})
+    yield [consents.MOVE(gone, into)]
     for step in _steps:
         yield from step(pairs, at)
     owners, times = bigints([pair.advertiser_id for pair in pairs]), instants([at] * len(pairs))
