@@ -18,8 +18,8 @@ FUNCTIONS = {
     "segments_number(jsonb) RETURNS numeric": r"""
         SELECT CASE jsonb_typeof($1)
             WHEN 'number' THEN $1::numeric
-            WHEN 'string' THEN
-                CASE WHEN $1 #>> '{}' ~ '^-?[0-9]{1,1000}(\.[0-9]{1,1000})?$' THEN ($1 #>> '{}')::numeric END
+            WHEN 'string' THEN CASE WHEN length($1 #>> '{}') <= 1000 AND $1 #>> '{}' ~ '^-?[0-9]+(\.[0-9]+)?$'
+                THEN ($1 #>> '{}')::numeric END
         END
     """,
     "segments_boolean(jsonb) RETURNS boolean": r"""
