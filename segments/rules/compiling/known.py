@@ -150,7 +150,8 @@ def consent_timeline(node: ConsentCondition, scene: Scene) -> Sql:
 
 def _consent(purpose: str, claim: Sql, scene: Scene) -> Sql:
     return sql(
-        f"""coalesce((SELECT tstzmultirange(tstzrange(c.since, greatest(c.since, c.until)))
+        f"""coalesce((SELECT tstzmultirange(tstzrange(c.since,
+            CASE WHEN c.until IS NOT NULL THEN greatest(c.since, c.until) END))
         FROM audience_consent c WHERE c.profile_id = {scene.id} AND c.purpose = {{purpose}}
         AND {{claim}}), {{never}})""",
         purpose=text(purpose),

@@ -126,11 +126,8 @@ def _is_member(node: SegmentCondition, asks: IsMember, other: OtherSegment, memb
     parts = [members]
     if asks.for_at_least is not None:
         length = duration(asks.for_at_least.microseconds)
-        old = sql(
-            "tstzrange(lower(r.r) + {length}, greatest(lower(r.r) + {length}, coalesce(upper(r.r), 'infinity')))",
-            length=length,
-        )
-        parts.append(_each(other, members, scene, sql("{old} * r.r", old=old)))
+        old = sql("tstzrange(lower(r.r) + {length}, NULL) * r.r", length=length)
+        parts.append(_each(other, members, scene, old))
     if asks.value is not None:
         passes = asking.claim(Sql("to_jsonb(m.value)"), asks.value)
         parts.append(where_true(sql("{found} IS NOT NULL", found=_row(Sql("1"), other, scene, passes))))

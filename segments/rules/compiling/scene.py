@@ -85,12 +85,12 @@ class Scene:
         return self._visitor_zone() if zone == VISITOR else text(zone)
 
     def _visitor_zone(self) -> Sql:
-        """Return what the profile says, else what its last place says, else the advertiser's.
+        """Return what the profile says, else what its last place says, else the advertiser's; so for accounts.
 
         A name that the database does not know would stop the statement.
         """
         if self.of != "profile":
-            raise Uncompilable("An account has no clock of its own. Use the advertiser's or a named time zone.")
+            return text(self.surroundings.zone)
         return sql(
             """coalesce(
                 (SELECT a.value #>> '{{}}' FROM audience_attribute a WHERE a.profile_id = {id}

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from segments.rules.compiling import asking, events
+from segments.rules.compiling import asking, events, filters
 from segments.rules.compiling.clock import Clock
 from segments.rules.compiling.filters import EVENT
 from segments.rules.compiling.scene import Scene, Uncompilable
 from segments.rules.compiling.spans import Span, forgotten_after, span_of
-from segments.rules.compiling.sql import NEVER, Sql, duration, join, sql
+from segments.rules.compiling.sql import AS_OF_SQL, NEVER, Sql, duration, join, sql
 from segments.rules.compiling.visits import end_of_visit, gap_of, is_of_visit, start_of_visit
 from segments.rules.tree import Events, SequenceCondition, Step
 from segments.rules.windows import EVER, ThisVisit
@@ -40,26 +40,51 @@ class Chain(NamedTuple):
 def sequence_timeline(node: SequenceCondition, scene: Scene) -> Sql:
     _check(node)
     clock = scene.clock(node.zone)
-    completed = _completed_span(node, scene, clock)
+    completed = _completed_span(node, clock)
     chain = Chain(node, scene, clock, completed.since)
+    dated = [asked for step in node.steps for asked in (step.events, step.without) if asked and _is_dated(asked)]
+    if not dated:
+        return _chains(chain, completed)
+    # Which events pass changes with time: between the ends of their timelines it does not.
+    return sql(
+        """(SELECT coalesce(range_agg({chains} * tstzmultirange(tstzrange(d.at, d.until))), {never}) FROM (
+            SELECT b.at, lead(b.at) OVER (ORDER BY b.at) AS until FROM (
+                SELECT {as_of} AS at UNION SELECT lower(u) FROM {ends} UNION SELECT upper(u) FROM {ends}
+            ) b WHERE b.at >= {as_of}
+        ) d)""",
+        chains=_chains(chain, completed),
+        never=NEVER,
+        as_of=AS_OF_SQL,
+        ends=sql("({all}) f, unnest(f.f) u", all=join(" UNION ALL ", [_passing(chain, asked) for asked in dated])),
+    )
+
+
+def _is_dated(asked: Events) -> bool:
+    return filters.is_dated(asked.where)
+
+
+def _passing(chain: Chain, asked: Events) -> Sql:
+    """Return when each of the events passes its filters."""
+    found = events.pool(chain.scene, replace(asked, where=()), chain.node.zone, EVER)
+    passes = filters.timeline(asked.where, EVENT, chain.clock)
+    return sql("SELECT e.f FROM ({rows}) e", rows=events.read(found, [("f", passes)]))
+
+
+def _chains(chain: Chain, completed: Span) -> Sql:
     tables = []
-    *before, last = node.steps
-    steps = before if last.is_absent else node.steps
+    *before, last = chain.node.steps
+    steps = before if last.is_absent else chain.node.steps
     for number, step in enumerate(steps):
         tables += _tables_of(chain, number, step)
     if last.is_absent:
         tables.append(sql("b AS ({rows})", rows=_rows(chain, last.events, [])))
-    ends = (
-        _absences(chain, last)
-        if last.is_absent
-        else Sql(f"SELECT q.x, q.began, q.visit_end, NULL::timestamptz AS until FROM q{len(steps) - 1} q")
-    )
-    kept = forgotten_after(Span(Sql("q.x")), Sql("q.began"), scene.surroundings.retention)
-    high = Sql("q.until")
-    for other in (completed.high, kept.high):
-        high = sql("least({high}, {other})", high=high, other=other) if other else high
+        ends = _absences(chain, last)
+    else:
+        ends = Sql(f"SELECT q.x, q.began, q.visit_end, NULL::timestamptz AS until FROM q{len(steps) - 1} q")
+    kept = forgotten_after(Span(Sql("q.x")), Sql("q.began"), chain.scene.surroundings.retention)
     # least() passes over NULL, which stands for no end here.
-    span = replace(completed, high=high)
+    highs = [high for high in (Sql("q.until"), completed.high, kept.high) if high is not None]
+    span = replace(completed, high=sql("least({highs})", highs=join(", ", highs)))
     return sql(
         "(WITH {tables} SELECT coalesce(range_agg({range}){counting}, {never}) FROM ({ends}) q)",
         tables=join(", ", tables),
@@ -86,7 +111,7 @@ def _check(node: SequenceCondition) -> None:
         raise Uncompilable("A sequence has two steps or more; the first may be the newest, the last may be absent.")
 
 
-def _completed_span(node: SequenceCondition, scene: Scene, clock: Clock) -> Span:
+def _completed_span(node: SequenceCondition, clock: Clock) -> Span:
     """Return the span of what completes a chain at `q.x`."""
     if isinstance(node.window, ThisVisit):
         return Span(Sql("q.x"), Sql("q.visit_end"), (Sql("q.visit_end IS NOT NULL"),))
@@ -111,7 +136,8 @@ def _rows(chain: Chain, asked: Events, since: Sequence[Sql], *, is_newest: bool 
     """Return events with all by which they are ordered and compared."""
     found = events.pool(chain.scene, asked, chain.node.zone, EVER)
     if found.is_dated:
-        raise Uncompilable("A date cannot be asked about in the steps of a sequence.")
+        passes = filters.timeline(asked.where, EVENT, chain.clock)
+        found = found._replace(events=replace(asked, where=()), also=(sql("({f}) @> d.at", f=passes),))
     columns = list(_COLUMNS)
     for number, name in enumerate(chain.node.same):
         value = sql("segments_key({value})", value=asking.value_at(EVENT.properties, name))

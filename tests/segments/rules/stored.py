@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -20,15 +21,35 @@ from segments.rules.nodes import segments_named
 from segments.rules.timeline import RuledSegment, StoredSegment, Surroundings
 from segments.rules.tree import Rule
 from tests.factories import make_segment
-from tests.segments.rules.facts import Attribute, Company, Event, Membership, Person, World
+from tests.segments.rules.facts import Attribute, Company, Event, Membership, Person, Sighting, World
 
 LONG_AGO = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 OWN_KEY = "this"
 SEEN = "seen"  # what is seen of somebody is the context of an event
 
 
-def put(subject: Person | Company, world: World, advertiser: Advertiser) -> None:
+def as_it_is_stored(subject: Person | Company) -> Any:
+    """Return the same person or company with each sighting as an event, and each event as a sighting.
+
+    What is seen of somebody is the context of their events: there is no other place for it.
+    """
+    if isinstance(subject, Company):
+        return replace(subject, people=tuple(as_it_is_stored(person) for person in subject.people))
+    seen = tuple(
+        Event(SEEN, sighting.at, context=sighting.context, id=UUID(int=900_000 + index))
+        for index, sighting in enumerate(subject.sightings)
+    )
+    sightings = tuple(Sighting(event.occurred_at, event.context) for event in (*subject.events, *seen))
+    person = replace(subject, events=(*subject.events, *seen), sightings=sightings, companies=())
+    companies = [as_it_is_stored(company) for company in subject.companies]
+    # Who belongs to a company is one of its people.
+    theirs = [one if person in one.people else replace(one, people=(*one.people, person)) for one in companies]
+    return replace(person, companies=tuple(theirs))
+
+
+def put(subject: Person | Company, advertiser: Advertiser) -> None:
     """Store a person or a company, with all that belongs to it."""
+    subject = as_it_is_stored(subject)
     people = subject.people if isinstance(subject, Company) else (subject,)
     companies = (subject,) if isinstance(subject, Company) else subject.companies
     everybody = {person.id: person for person in [*people, *(one for company in companies for one in company.people)]}
@@ -93,11 +114,6 @@ def _put_person(person: Person, advertiser: Advertiser) -> None:
         advertiser,
     )
     _insert("audience_event", [_event(person.id, event) for event in person.events], advertiser)
-    sightings = [
-        Event(SEEN, sighting.at, context=sighting.context, id=UUID(int=900_000 + index))
-        for index, sighting in enumerate(person.sightings)
-    ]
-    _insert("audience_event", [_event(person.id, event) for event in sightings], advertiser)
     _insert("audience_attribute", _attributes("profile_id", person.id, person.attributes), advertiser)
     _insert(
         "audience_identifier",

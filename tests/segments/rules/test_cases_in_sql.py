@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_timeline_is_the_worked_one(case):
     advertiser = make_advertiser()
-    put(case.subject, case.world, advertiser)
+    put(case.subject, advertiser)
     rule = case.read()
     around = surroundings(rule, case.subject, case.world, advertiser)
     assert ask(rule, case.subject.id, case.instant(), around) == case.timeline()
