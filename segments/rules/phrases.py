@@ -236,3 +236,9 @@ def times(asked: CountTest) -> str:
     return (
         f"{said.removesuffix(' 1')} once" if asked.operator != "between" and said.endswith(" 1") else f"{said} times"
     )
+
+
+def count_of(asked: CountTest, one: str, many: str = "") -> str:
+    """Return "at least 1 line", "between 2 and 3 lines"."""
+    is_one = asked.operator != "between" and count(asked).endswith(" 1")
+    return f"{count(asked)} {one if is_one else many or one + 's'}"
