@@ -55,7 +55,7 @@ _IDENTITIES = {
     "device": ("a device", "devices"),
 }
 _AMOUNTS = {"sum": "sum of", "avg": "average", "min": "lowest", "max": "highest"}
-_OF_DISTINCT = {(DAY,): ("on", "different day"), (VISIT,): ("in", "different visit")}
+_OF_DISTINCT: dict[Name, tuple[str, str]] = {(DAY,): ("on", "different day"), (VISIT,): ("in", "different visit")}
 _VALUE_CONDITIONS = (AttributeCondition, SituationCondition, ConsentCondition)
 
 

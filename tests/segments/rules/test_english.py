@@ -184,7 +184,8 @@ SENTENCES = [
     ("31 not all", "Not: (did `view` in the last 7 days and did `buy` in the last 30 days)"),
     (
         "32",
-        "Did `view` in the last 7 days and (not: (did `buy` in the last 30 days and (not: did `buy` in the last 10 days)))",
+        "Did `view` in the last 7 days"
+        " and (not: (did `buy` in the last 30 days and (not: did `buy` in the last 10 days)))",
     ),
     ("33 apart", "Did `view` in the last 24 hours or did `view` between 2 and 3 days ago"),
     ("33 touching", "Did `view` in the last 24 hours or did `view` between 1 and 2 days ago"),
@@ -233,7 +234,8 @@ SENTENCES = [
     ("64", "The favourite category of `view` events in the last 7 days is shoes"),
     (
         "65",
-        "The sum of total of `buy` events in the last 30 days, against that between 30 and 60 days ago, changed by at most -50 percent",
+        "The sum of total of `buy` events in the last 30 days, against that between 30 and 60 days ago,"
+        " changed by at most -50 percent",
     ),
     ("66 rain", "Weather is rain"),
     ("66 granted", "Has granted advertising"),
