@@ -13,8 +13,6 @@ from tests.segments.rules.facts import Event, Person, World
 from tests.segments.rules.spans import Clock
 from tests.segments.rules.valuing import key_of, passes, scalars_at, value_at
 
-__all__ = ["completions", "filter_passes", "happened", "key_of", "matching", "scalars_at", "visit_at", "visit_end_at"]
-
 DERIVED = (tree.VISIT, tree.ATTRIBUTE_CHANGED)
 
 

@@ -22,7 +22,7 @@ from tests.segments.rules.clocks import DAY, clock_minutes
 from tests.segments.rules.facts import Company, Membership, Person, Sighting, World
 from tests.segments.rules.happening import Happened
 from tests.segments.rules.spans import Clock, covers
-from tests.segments.rules.valuing import number_of, passes, passes_count, passes_number, value_at
+from tests.segments.rules.valuing import key_of, number_of, passes, passes_count, passes_number, scalars_at, value_at
 
 EARTH_KM = 6371.0088
 WEATHER_IS_VALID = timedelta(hours=3)
@@ -114,7 +114,7 @@ def _aggregate_passes(aggregate: Any, found: list[Any], values: Callable[[Any, N
         case Count(test):
             return passes_count(test, len(found))
         case Distinct(of, test):
-            keys = {happening.key_of(value) for one in found for value in values(one, of)}
+            keys = {key_of(value) for one in found for value in values(one, of)}
             return passes_count(test, len(keys - {None}))
         case Amount(kind, of, test):
             read = [number_of(value) for one in found for value in values(one, of)]
@@ -162,7 +162,7 @@ def _favourite(node: tree.FavouriteCondition, asked: Asked) -> bool:
     for one in happening.matching(node.events, asked.happened, asked.t, clock):
         if covers(node.window, one.at, asked.t, clock, one.visit_end):
             for value in one.values(node.property, clock):
-                if (key := happening.key_of(value)) is not None:
+                if (key := key_of(value)) is not None:
                     groups.setdefault(key, []).append((value, one))
     weights = {
         key: Fraction(len(group)) if node.sum is None else _sum((one for _, one in group), node.sum, clock)
@@ -194,7 +194,7 @@ def _items(node: tree.ItemsCondition, asked: Asked) -> bool:
         for record in records
         if all(happening.filter_passes(one, record, {}, asked.t, clock) for one in node.where)
     ]
-    return _aggregate_passes(node.aggregate, found, happening.scalars_at)
+    return _aggregate_passes(node.aggregate, found, scalars_at)
 
 
 def _identity(node: tree.IdentityCondition, asked: Asked) -> bool:
