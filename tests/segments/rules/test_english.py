@@ -57,7 +57,7 @@ OTHERS = [
     ({"event": "login", "window": {"between_ago": ["1h", "7d"]}}, "Logged in between 1 hour and 7 days ago"),
     (
         {"event": "login", "window": {"calendar": {"last": 2, "unit": "month"}}},
-        "Logged in this month or in the 1 month before",
+        "Logged in this month or in the month before",
     ),
     (
         {"event": "login", "window": {"calendar": "today"}, "zone": "visitor"},
