@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from functools import singledispatch
 
 from segments.rules.operators import COUNT_OPERATORS, OPERATORS
 from segments.rules.values import EACH, CountTest, Name, ValueTest
@@ -17,7 +16,6 @@ from segments.rules.windows import (
     Calendar,
     DayTest,
     Duration,
-    Ever,
     LastPeriods,
     MoreThanAgo,
     MoreThanAhead,
@@ -73,37 +71,6 @@ def instant(value: datetime) -> str:
     return f"{day(value.date())} {clock} UTC"
 
 
-@singledispatch
-def window(value: Window) -> str:
-    """Return when, as the end of a sentence: "in the last 7 days". `ever` is said by whoever knows the retention."""
-    raise TypeError(value)
-
-
-@window.register
-def _(value: Ever) -> str:
-    return ""
-
-
-@window.register
-def _(value: Within) -> str:
-    return f"in {last(value.length)}"
-
-
-@window.register
-def _(value: BetweenAgo) -> str:
-    return f"between {lengths(value.nearest, value.farthest)} ago"
-
-
-@window.register
-def _(value: MoreThanAgo) -> str:
-    return f"more than {length(value.length)} ago"
-
-
-@window.register
-def _(value: OnDay) -> str:
-    return f"{_DAY_TESTS[value.test]} {day(value.day)}"
-
-
 _DAY_TESTS: dict[DayTest, str] = {
     "on": "on",
     "before": "before",
@@ -113,54 +80,46 @@ _DAY_TESTS: dict[DayTest, str] = {
 }
 
 
-@window.register
-def _(value: BetweenDates) -> str:
-    return f"from {day(value.first)} to {day(value.last)}"
+def window(value: Window) -> str:
+    """Return when, as the end of a sentence: "in the last 7 days". `ever` is said by whoever knows the retention."""
+    match value:
+        case Within(length_):
+            return f"in {last(length_)}"
+        case BetweenAgo(nearest, farthest):
+            return f"between {lengths(nearest, farthest)} ago"
+        case MoreThanAgo(length_):
+            return f"more than {length(length_)} ago"
+        case OnDay(test_, day_):
+            return f"{_DAY_TESTS[test_]} {day(day_)}"
+        case BetweenDates(first, last_):
+            return f"from {day(first)} to {day(last_)}"
+        case BetweenTimes(start, end):
+            return f"from {instant(start)} until {instant(end)}"
+        case Calendar():
+            return value.word.replace("_", " ")
+        case LastPeriods():
+            return _last_periods(value)
+        case ThisVisit():
+            return "in this visit"
+        case WithinNext(length_):
+            return f"in the next {length(length_) if length_.amount > 1 else _unit(length_)}"
+        case MoreThanAhead(length_):
+            return f"more than {length(length_)} ahead"
+        case BetweenAhead(nearest, farthest):
+            return f"between {lengths(nearest, farthest)} ahead"
+        case Anniversary("today"):
+            return "today"
+        case Anniversary(test_, Duration() as length_):
+            return window(Within(length_) if test_ == "within" else WithinNext(length_))
+    return ""
 
 
-@window.register
-def _(value: BetweenTimes) -> str:
-    return f"from {instant(value.start)} until {instant(value.end)}"
-
-
-@window.register
-def _(value: Calendar) -> str:
-    return value.word.replace("_", " ")
-
-
-@window.register
-def _(value: LastPeriods) -> str:
-    start = "today" if value.period == "day" else f"this {value.period}"
+def _last_periods(value: LastPeriods) -> str:
+    this = "today" if value.period == "day" else f"this {value.period}"
     if value.count == 1:
-        return start
-    return f"{start} or in the {value.count - 1} {value.period}{'s' if value.count > 2 else ''} before"
-
-
-@window.register
-def _(value: ThisVisit) -> str:
-    return "in this visit"
-
-
-@window.register
-def _(value: WithinNext) -> str:
-    return f"in the next {length(value.length)}" if value.length.amount > 1 else f"in the next {_unit(value.length)}"
-
-
-@window.register
-def _(value: MoreThanAhead) -> str:
-    return f"more than {length(value.length)} ahead"
-
-
-@window.register
-def _(value: BetweenAhead) -> str:
-    return f"between {lengths(value.nearest, value.farthest)} ahead"
-
-
-@window.register
-def _(value: Anniversary) -> str:
-    if value.length is None:
-        return "today"
-    return window(Within(value.length) if value.test == "within" else WithinNext(value.length))
+        return this
+    before = value.period if value.count == 2 else f"{value.count - 1} {value.period}s"
+    return f"{this} or in the {before} before"
 
 
 def name(steps: Name) -> str:
@@ -236,3 +195,9 @@ def times(asked: CountTest) -> str:
     return (
         f"{said.removesuffix(' 1')} once" if asked.operator != "between" and said.endswith(" 1") else f"{said} times"
     )
+
+
+def count_of(asked: CountTest, one: str, many: str = "") -> str:
+    """Return "at least 1 line", "between 2 and 3 lines"."""
+    is_one = asked.operator != "between" and count(asked).endswith(" 1")
+    return f"{count(asked)} {one if is_one else many or one + 's'}"

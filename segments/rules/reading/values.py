@@ -45,7 +45,7 @@ _NEEDS: dict[Reads, str] = {
     "version": "a version such as '17.2.1'",
     "number": "a number",
     "boolean": "true or false",
-    "list": "texts or numbers",
+    "list": "a list",
 }
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 
@@ -103,7 +103,7 @@ def read_value_test(form: Form, subject: Subject) -> ValueTest:
         form.refuse("case", "unknown_key", hint=" It is for tests on text.")
     if "pick" in form and reads not in ("text", "number", "version", "language"):
         form.refuse("pick", "unknown_key", hint=" It is for tests on text and numbers.")
-    return ValueTest(key, read_operand(form, row, reads, subject), reads, is_exact, pick)
+    return ValueTest(key, _operand(form, row, reads, subject), reads, is_exact, pick)
 
 
 def _refuse_tests(form: Form, subject: Subject, keys: Sequence[str]) -> None:
@@ -140,8 +140,8 @@ def _type_of(operand: Any) -> Reads:
 
 
 def _is_of_type(operand: Any, row: Operator, reads: Reads) -> bool:
-    """Say whether an operand is of the type that its test reads; its form is looked at by `read_operand`."""
-    if row.shape not in ("one", "many", "pair") or reads == "list":
+    """Say whether an operand is of the type that its test reads; its form is looked at by `_operand`."""
+    if row.shape not in ("one", "many", "pair") or reads == "list" or operand == []:
         return True
     found = _type_of(operand)
     return found == {"language": "text", "version": "text"}.get(reads, reads)
@@ -158,20 +158,20 @@ def _refuse_type(form: Form, row: Operator, subject: Subject, reads: Reads) -> N
     form.refuse(row.key, "wrong_type", what=said, needs=needs, remedy=remedy, kind=subject.kind)
 
 
-def read_operand(form: Form, row: Operator, reads: Reads, subject: Subject) -> Operand:
+def _operand(form: Form, row: Operator, reads: Reads, subject: Subject) -> Operand:
     """Return the operand of a test in the form that its row says."""
-    value, path = form.source[row.key], form.at(row.key)
+    value = form.source[row.key]
     if row.shape == "window":
         return _date_operand(form, row, reads, subject)
     if row.shape == "truth":
         return form.truth(row.key, default=True)
-    if row.shape == "one" and isinstance(value, bool):
-        return value
     if row.shape in ("many", "texts", "pair"):
         return _list_operand(form, row, reads)
-    if isinstance(value, int | Decimal):
-        return _number(value, row.key, path, form.scope)
-    return _text(value, row, reads, path, form.scope)
+    if reads == "boolean":
+        return bool(value)
+    if reads == "number":
+        return _number(value, row.key, form.at(row.key), form.scope)
+    return _text(value, row, reads, form.at(row.key), form.scope)
 
 
 def _list_operand(form: Form, row: Operator, reads: Reads) -> tuple[str, ...] | tuple[Decimal, ...]:
@@ -184,7 +184,7 @@ def _list_operand(form: Form, row: Operator, reads: Reads) -> tuple[str, ...] | 
     if len(values) > scope.limits.list_values:
         scope.report.refuse(path, "too_many", found=len(values), things="values", most=scope.limits.list_values)
         return ()
-    if values and _type_of(values) == "number":
+    if reads == "number" or (reads == "list" and _type_of(values) == "number"):
         numbers = tuple(_number(value, row.key, (*path, at), scope) for at, value in enumerate(values))
         if row.shape == "pair" and numbers[0] > numbers[1]:
             form.refuse(row.key, "bad_pair", first=numbers[1], second=numbers[0])
@@ -204,7 +204,9 @@ def _number(value: Any, key: str, path: Path, scope: Scope) -> Decimal:
 
 def _text(value: Any, row: Operator, reads: Reads, path: Path, scope: Scope) -> str:
     if not isinstance(value, str):
-        scope.report.refuse(path, "wrong_value", key=row.key, needs=_NEEDS.get(reads, "a text"))
+        scope.report.refuse(
+            path, "wrong_value", key=row.key, needs="texts or numbers" if reads == "list" else _NEEDS[reads]
+        )
         return "-"
     if not value or (row.shape in ("one", "many") and not value.strip()):
         scope.report.refuse(path, "blank_text", key=row.key)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, get_args
 from zoneinfo import available_timezones
 
@@ -141,23 +141,27 @@ def _days(length: Duration) -> int:
     return -(-length.microseconds // MICROSECONDS["d"])
 
 
+@cache
+def known_zones() -> frozenset[str]:
+    """Return the time zones of this machine; to look for them reads hundreds of files."""
+    return frozenset(available_timezones())
+
+
 def read_zone(form: Form, default: str | None) -> str | None:
     """Return whose clock a condition or a rule follows."""
     if "zone" not in form:
         return default
     value = form.source["zone"]
-    if isinstance(value, str) and (value in ("advertiser", "visitor") or value in available_timezones()):
+    if isinstance(value, str) and (value in ("advertiser", "visitor") or value in known_zones()):
         return value
     form.refuse("zone", "no_zone", found=value, hint=_zone_hint(str(value)))
     return default
 
 
 def _zone_hint(found: str) -> str:
-    cities = {zone.rpartition("/")[2]: zone for zone in sorted(available_timezones(), reverse=True) if "/" in zone}
+    cities = {zone.rpartition("/")[2]: zone for zone in sorted(known_zones(), reverse=True) if "/" in zone}
     near = cities.get(found.strip().replace(" ", "_").title())
-    return (
-        f" Did you mean '{near}'?" if near else did_you_mean(found, ("advertiser", "visitor", *available_timezones()))
-    )
+    return f" Did you mean '{near}'?" if near else did_you_mean(found, ("advertiser", "visitor", *known_zones()))
 
 
 def _list(words: Any) -> str:

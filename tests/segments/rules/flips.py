@@ -6,7 +6,7 @@ forgotten, and the reference says so.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations_with_replacement, pairwise
 from typing import Any
@@ -36,9 +36,10 @@ def timeline_of(
 ) -> list[Range]:
     """Return the ranges, from `as_of` on, in which a rule holds if nothing else happens; None is without end."""
     end = horizon_of(rule, world, as_of)
+    asked = Asked(subject, as_of, as_of, world, rule, timeline_of, segment)
 
     def is_in(t: datetime) -> bool:
-        return holds(rule.root, Asked(subject, t, as_of, world, rule, timeline_of, segment))
+        return holds(rule.root, replace(asked, t=t))
 
     flips = sorted(
         {as_of} | {at for at in instants(rule, subject, world, as_of) if at > as_of and (not end or at < end)}

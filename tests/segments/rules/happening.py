@@ -13,8 +13,6 @@ from tests.segments.rules.facts import Event, Person, World
 from tests.segments.rules.spans import Clock
 from tests.segments.rules.valuing import key_of, passes, scalars_at, value_at
 
-__all__ = ["completions", "filter_passes", "happened", "key_of", "matching", "scalars_at", "visit_at", "visit_end_at"]
-
 DERIVED = (tree.VISIT, tree.ATTRIBUTE_CHANGED)
 
 
@@ -125,39 +123,40 @@ def completions(
     node: tree.SequenceCondition, found: Sequence[Happened], t: datetime, clock: Clock
 ) -> Iterator[tuple[datetime, datetime | None]]:
     """Yield when each chain completes, and the end of the visit in which it does."""
-    first, *later = node.steps
-    starts = matching(first.events, found, t, clock)
+    steps = [
+        (
+            step,
+            matching(step.events, found, t, clock),
+            matching(step.without, found, t, clock) if step.without else [],
+        )
+        for step in node.steps
+    ]
+    first, starts, _ = steps[0]
     for start in starts[-1:] if first.is_newest else starts:
         if _are_same(node, start, start):
-            yield from _complete(node, later, [start], found, t, clock)
+            yield from _complete(node, steps[1:], [start])
 
 
 def _complete(
     node: tree.SequenceCondition,
-    steps: Sequence[tree.Step],
+    steps: Sequence[tuple[tree.Step, Sequence[Happened], Sequence[Happened]]],
     chain: list[Happened],
-    found: Sequence[Happened],
-    t: datetime,
-    clock: Clock,
 ) -> Iterator[tuple[datetime, datetime | None]]:
     if not steps:
         yield chain[-1].at, chain[-1].visit_end
         return
-    step, *later = steps
+    (step, passing, unwanted), *later = steps
     before = chain[-1]
-    nexts = [
-        one
-        for one in matching(step.events, found, t, clock)
-        if one.order > before.order and _are_same(node, chain[0], one)
-    ]
+    nexts = [one for one in passing if one.order > before.order and _are_same(node, chain[0], one)]
     if step.is_absent:
         yield from _absent(node, step, chain, nexts)
         return
     for one in nexts:
         is_soon = step.within is None or one.at < before.at + _delta(step.within)
         is_in_all = node.within is None or one.at < chain[0].at + _delta(node.within)
-        if is_soon and is_in_all and not _lies_between(step.without, before, one, found, t, clock):
-            yield from _complete(node, later, [*chain, one], found, t, clock)
+        is_disturbed = any(before.order < between.order < one.order for between in unwanted)
+        if is_soon and is_in_all and not is_disturbed:
+            yield from _complete(node, later, [*chain, one])
 
 
 def _absent(
@@ -172,14 +171,6 @@ def _absent(
     is_in_all = node.within is None or completed < chain[0].at + _delta(node.within)
     if is_in_all and not any(one.at < completed for one in nexts):
         yield completed, before.visit_end
-
-
-def _lies_between(
-    without: tree.Events | None, one: Happened, other: Happened, found: Sequence[Happened], t: datetime, clock: Clock
-) -> bool:
-    if without is None:
-        return False
-    return any(one.order < between.order < other.order for between in matching(without, found, t, clock))
 
 
 def _are_same(node: tree.SequenceCondition, one: Happened, other: Happened) -> bool:

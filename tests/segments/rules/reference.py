@@ -7,14 +7,14 @@ at every instant where something may change.
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
-from zoneinfo import available_timezones
 
 from segments.rules import tree
+from segments.rules.reading.windows import known_zones
 from segments.rules.values import Amount, Count, CountTest, Distinct, Name, ValueTest
 from segments.rules.windows import Ever, Window, Within
 from tests.segments.rules import happening
@@ -22,7 +22,7 @@ from tests.segments.rules.clocks import DAY, clock_minutes
 from tests.segments.rules.facts import Company, Membership, Person, Sighting, World
 from tests.segments.rules.happening import Happened
 from tests.segments.rules.spans import Clock, covers
-from tests.segments.rules.valuing import number_of, passes, passes_count, passes_number, value_at
+from tests.segments.rules.valuing import key_of, number_of, passes, passes_count, passes_number, scalars_at, value_at
 
 EARTH_KM = 6371.0088
 WEATHER_IS_VALID = timedelta(hours=3)
@@ -40,16 +40,29 @@ class Asked:
     rule: tree.Rule
     timeline_of: TimelineOf
     segment: str = ""  # the rule's own key
+    memory: dict[Any, Any] = field(default_factory=dict, compare=False)  # what is the same at every instant
 
     @cached_property
     def happened(self) -> tuple[Happened, ...]:
         """Return the events that are not forgotten yet, oldest first; a company's are those of its people."""
         people = self.subject.people if isinstance(self.subject, Company) else (self.subject,)
-        found = [one for person in people for one in happening.happened(person, self.world)]
+        found = [one for person in people for one in self._of_person(person)]
         kept = self.world.retention
         return tuple(
             sorted((one for one in found if kept is None or self.t < one.at + kept), key=lambda one: one.order)
         )
+
+    def _of_person(self, person: Person) -> list[Happened]:
+        if id(person) not in self.memory:
+            self.memory[id(person)] = happening.happened(person, self.world)
+        return self.memory[id(person)]
+
+    def timeline(self, key: str) -> list[tuple[datetime, datetime | None]]:
+        """Return the timeline of another segment's rule."""
+        known = (key, id(self.subject))
+        if known not in self.memory:
+            self.memory[known] = self.timeline_of(self.world.rules[key], self.subject, self.world, self.as_of)
+        return self.memory[known]
 
     def clock(self, node: Any) -> Clock:
         """Return whose clock a condition follows."""
@@ -63,7 +76,7 @@ class Asked:
             told = self.subject.attributes.get("time_zone")
             seen = [value_at(sighting.context, ("time_zone",)) for sighting in _newest_first(self.subject)]
             for zone in (told.value if told else None, *seen):
-                if zone in available_timezones():
+                if zone in known_zones():
                     return zone
         return self.world.zone
 
@@ -101,7 +114,7 @@ def _aggregate_passes(aggregate: Any, found: list[Any], values: Callable[[Any, N
         case Count(test):
             return passes_count(test, len(found))
         case Distinct(of, test):
-            keys = {happening.key_of(value) for one in found for value in values(one, of)}
+            keys = {key_of(value) for one in found for value in values(one, of)}
             return passes_count(test, len(keys - {None}))
         case Amount(kind, of, test):
             read = [number_of(value) for one in found for value in values(one, of)]
@@ -149,7 +162,7 @@ def _favourite(node: tree.FavouriteCondition, asked: Asked) -> bool:
     for one in happening.matching(node.events, asked.happened, asked.t, clock):
         if covers(node.window, one.at, asked.t, clock, one.visit_end):
             for value in one.values(node.property, clock):
-                if (key := happening.key_of(value)) is not None:
+                if (key := key_of(value)) is not None:
                     groups.setdefault(key, []).append((value, one))
     weights = {
         key: Fraction(len(group)) if node.sum is None else _sum((one for _, one in group), node.sum, clock)
@@ -181,7 +194,7 @@ def _items(node: tree.ItemsCondition, asked: Asked) -> bool:
         for record in records
         if all(happening.filter_passes(one, record, {}, asked.t, clock) for one in node.where)
     ]
-    return _aggregate_passes(node.aggregate, found, happening.scalars_at)
+    return _aggregate_passes(node.aggregate, found, scalars_at)
 
 
 def _identity(node: tree.IdentityCondition, asked: Asked) -> bool:
@@ -312,13 +325,11 @@ def _is_current(row: Membership, t: datetime) -> bool:
 def _memberships(key: str, asked: Asked) -> list[Membership]:
     """Return the ranges in another segment; a rule's follow from it, the running one from its stored start."""
     stored = list(asked.subject.memberships.get(key, ()))
-    rule = asked.world.rules.get(key)
-    if rule is None:
+    if key not in asked.world.rules:
         return stored
-    ranges = asked.timeline_of(rule, asked.subject, asked.world, asked.as_of)
     running = next((row.starts_at for row in stored if _is_current(row, asked.as_of)), asked.as_of)
     past = [row for row in stored if row.expires_at is not None and row.expires_at <= asked.as_of]
-    return past + [Membership(running if start == asked.as_of else start, end) for start, end in ranges]
+    return past + [Membership(running if start == asked.as_of else start, end) for start, end in asked.timeline(key)]
 
 
 def _bucket(node: tree.BucketCondition, asked: Asked) -> bool:

@@ -101,6 +101,19 @@ REFUSED = [
         ".equals",
         "'equals' needs a number: 'spent' is numbers.",
     ),
+    (
+        {"attribute": "spent", "one_of": []},
+        ".one_of",
+        "This list is empty. Name a value; an empty list does not mean all.",
+    ),
+    ({"attribute": "plan", "contains": 5}, ".contains", "'contains' needs a text."),
+    ({"attribute": "plan", "contains_any": [5]}, ".contains_any[0]", "'contains_any' needs a text."),
+    (
+        {"attribute": "plan", "includes_any": ["a"]},
+        ".includes_any",
+        "'plan' is text; 'includes_any' needs a list. Use 'equals' or another attribute.",
+    ),
+    ({"attribute": "tags", "includes_any": ["a", 5]}, ".includes_any[1]", "'includes_any' needs texts or numbers."),
     ({"segment": "vipp", "in": True}, ".segment", "There is no segment 'vipp'. Closest: 'vip'."),
     (
         {"segment": "fans", "in": False, "value": {"at_least": 5}},
