@@ -7,6 +7,9 @@ opposites, groups, `|`, and `*` `+` `?` `{2}` `{2,}` `{2,5}`. Neither look-aroun
 import re
 
 MOST_REPEATS = 255  # PostgreSQL's
+# So many signs a pattern may have with its repeats written out: PostgreSQL gives up at some hundred thousand, and the
+# statement with it.
+LARGEST = 10_000
 
 _SET = r"\[\^?(?:[^\[\]\\^]|\\[dws]|\\[^\w\s])(?:[^\[\]\\]|\\[dws]|\\[^\w\s])*\]"
 _TOKENS = re.compile(
@@ -45,7 +48,29 @@ def problem_of(pattern: str) -> str | None:
         at, before = token.end(), "lazy" if is_lazy else kind
     if depth:
         return "has a bracket without its other one"
+    if _size(pattern) > LARGEST:
+        return "repeats too much within repeats"
     return _problem_of_numbers(pattern)
+
+
+def _size(pattern: str) -> int:
+    """Return how many signs a pattern has with its repeats written out; it is known to be read from end to end."""
+    sizes, last = [0], 0
+    for token in _TOKENS.finditer(pattern):
+        kind = token.lastgroup
+        if kind == "repeat":
+            numbers = [int(number) for number in re.findall("[0-9]+", token[0])]
+            sizes[-1] += last * (max(numbers, default=1) - 1)
+            last *= max(numbers, default=1)
+        elif kind == "open":
+            sizes.append(0)
+        elif kind == "close":
+            last = sizes.pop()
+            sizes[-1] += last
+        else:
+            last = 1
+            sizes[-1] += 1
+    return sizes[0]
 
 
 def _problem_of_numbers(pattern: str) -> str | None:
