@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from audience import attributes, touches
+from audience import attributes, consents, touches
 from audience.columns import bigints, instants, uuids
 from audience.crash import crash_point
 from audience.instants import Instant
@@ -106,6 +106,7 @@ def merge(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     whither, owners = _whither(pairs), {pair.into: pair.advertiser_id for pair in pairs}
     yield from attributes.move(whither, owners)
     yield from touches.move(whither, owners)
+    yield [consents.MOVE(gone, into)]
     for step in _steps:
         yield from step(pairs, at)
     advertisers, times = bigints([pair.advertiser_id for pair in pairs]), instants([at] * len(pairs))

@@ -434,6 +434,33 @@ class AccountMember(TenantModel):
         return f"{self.profile_id} of {self.account_id}"
 
 
+class Consent(TenantModel):
+    """What a profile's consent to a purpose is since when: the newest that was said, see `audience.consents`."""
+
+    class State(models.TextChoices):
+        GRANTED = "granted", "Granted"
+        DENIED = "denied", "Denied"
+
+    pk = models.CompositePrimaryKey("profile_id", "purpose")
+    advertiser = advertiser_key(is_checked=False)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    purpose = models.CharField(max_length=255)
+    state = models.CharField(max_length=7, choices=State.choices)
+    since = models.DateTimeField()
+    # A limited consent ends by itself; empty: it does not.
+    until = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=["granted", "denied"]), name="consent_is_yes_or_no")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.state}"
+
+
 class AttributeName(TenantModel):
     """A name that an attribute of an advertiser's profiles or accounts has: there are up to 1,000 of each."""
 

@@ -1,0 +1,179 @@
+"""Conditions about what is known of a profile or an account: attributes, lists of records, identifiers, consent."""
+
+from segments.rules.compiling import asking, filters, steps
+from segments.rules.compiling.asking import value_at
+from segments.rules.compiling.filters import Record
+from segments.rules.compiling.scene import Scene, Uncompilable
+from segments.rules.compiling.sql import (
+    AS_OF_SQL,
+    NEVER,
+    Sql,
+    bigint,
+    duration,
+    join,
+    opposite,
+    sql,
+    text,
+    where_true,
+)
+from segments.rules.tree import (
+    AttributeCondition,
+    BucketCondition,
+    ConsentCondition,
+    IdentityCondition,
+    ItemsCondition,
+    PersonCondition,
+)
+from segments.rules.values import CountTest, Name
+
+CART, CART_UPDATED = ("cart",), ("cart", "updated_at")
+NAMES_A_PERSON = "('customer_id', 'email', 'phone')"
+_TABLES = {"profile": "audience_attribute", "account": "audience_accountattribute"}
+
+
+def attribute_value(name: Name, scene: Scene) -> Sql:
+    """Return the value of an attribute as JSON, NULL where there is none."""
+    value = Sql("to_jsonb(a.seen_at)") if name == CART_UPDATED else value_at("a.value", name[1:])
+    return _of_attribute(name, value, scene)
+
+
+def _of_attribute(name: Name, chosen: Sql, scene: Scene) -> Sql:
+    return sql(
+        f"(SELECT {{chosen}} FROM {_TABLES[scene.of]} a WHERE a.{scene.of}_id = {scene.id} AND a.name = {{name}})",
+        chosen=chosen,
+        name=text(name[0]),
+    )
+
+
+def attribute_timeline(node: AttributeCondition, scene: Scene) -> Sql:
+    passes = asking.timeline(attribute_value(node.attribute, scene), node.test, scene.clock(node.zone))
+    if node.for_at_least is None:
+        return passes
+    length = duration(node.for_at_least.microseconds)
+    since = sql("tstzmultirange(tstzrange(a.since + {length}, NULL))", length=length)
+    old = _of_attribute(node.attribute, since, scene)
+    return sql("({passes} * coalesce({old}, {never}))", passes=passes, old=old, never=NEVER)
+
+
+def items_timeline(node: ItemsCondition, scene: Scene) -> Sql:
+    """Return when the aggregate is true of the records; never where there is no list."""
+    record = Record("i.i")
+    clock = scene.clock(node.zone)
+    records = Sql("SELECT i FROM jsonb_array_elements(l.v) i")
+    if node.items == CART:
+        # An amount that a line does not say is its price times its quantity.
+        records = Sql(
+            "SELECT jsonb_strip_nulls(jsonb_build_object('amount',"
+            " segments_number(i -> 'price') * segments_number(i -> 'quantity'))) || i AS i"
+            " FROM jsonb_array_elements(l.v) i WHERE jsonb_typeof(i) = 'object'"
+        )
+
+    def spans(value: Sql | None) -> Sql:
+        if filters.is_dated(node.where):
+            when = sql("unnest({passes})", passes=filters.timeline(node.where, record, clock))
+            conditions = Sql("")
+        else:
+            when = sql("tstzrange({as_of}, NULL)", as_of=AS_OF_SQL)
+            claims = filters.claims(node.where, record)
+            conditions = sql(" WHERE {all}", all=join(" AND ", claims)) if claims else Sql("")
+        return sql(
+            "SELECT {when} AS r{value} FROM ({records}) i{conditions}",
+            when=when,
+            value=sql(", {value} AS v", value=value) if value else Sql(""),
+            records=records,
+            conditions=conditions,
+        )
+
+    return sql(
+        "(SELECT CASE WHEN jsonb_typeof(l.v) = 'array' THEN {passes} ELSE {never} END"
+        " FROM (SELECT {value} AS v OFFSET 0) l)",
+        passes=steps.aggregated(node.aggregate, spans, lambda name: value_at(record.properties, name)),
+        never=NEVER,
+        value=attribute_value(node.items, scene),
+    )
+
+
+def identity_timeline(node: IdentityCondition, scene: Scene) -> Sql:
+    if isinstance(node.test, CountTest):
+        count = sql("(SELECT count(*) FROM {identifiers})", identifiers=_identifiers(node.kind, scene))
+        return where_true(steps.count_holds(count, node.test))
+    if node.test.operator == "known":
+        claim = sql("EXISTS (SELECT FROM {identifiers})", identifiers=_identifiers(node.kind, scene))
+        return where_true(claim if node.test.operand else sql("NOT {claim}", claim=claim))
+    passes = asking.claim(Sql("to_jsonb(d.value::text)"), node.test)
+    return where_true(
+        sql(
+            "EXISTS (SELECT FROM {identifiers} AND {passes})",
+            identifiers=_identifiers(node.kind, scene),
+            passes=passes,
+        )
+    )
+
+
+def _identifiers(kind: str, scene: Scene) -> Sql:
+    _needs_a_profile(scene)
+    return sql(
+        f"audience_identifier d WHERE d.profile_id = {scene.id} AND d.kind = {{kind}}",
+        kind=text(kind),
+    )
+
+
+def _needs_a_profile(scene: Scene) -> None:
+    if scene.of != "profile":
+        raise Uncompilable("This is known of profiles only. In a rule about accounts it stands in “who”.")
+
+
+def person_timeline(node: PersonCondition, scene: Scene) -> Sql:
+    _needs_a_profile(scene)
+    if node.state not in ("known", "anonymous"):
+        raise Uncompilable(f"“{node.state}” is not what a person can be.")
+    word = "" if node.state == "known" else "NOT "
+    return where_true(
+        Sql(
+            f"{word}EXISTS (SELECT FROM audience_identifier d WHERE d.profile_id = {scene.id}"
+            f" AND d.kind IN {NAMES_A_PERSON})"
+        )
+    )
+
+
+def consent_timeline(node: ConsentCondition, scene: Scene) -> Sql:
+    """Return when the state of a purpose is the one that is asked for; a limited consent ends by itself."""
+    _needs_a_profile(scene)
+    test = node.test
+    if test.operator == "known":
+        known = _consent(node.purpose, Sql("TRUE"), scene)
+        return known if test.operand else opposite(known)
+    if test.operator != "equals" or test.operand not in ("granted", "denied"):
+        raise Uncompilable("A consent is “granted” or “denied”.")
+    return _consent(node.purpose, sql("c.state = {state}", state=text(str(test.operand))), scene)
+
+
+def _consent(purpose: str, claim: Sql, scene: Scene) -> Sql:
+    return sql(
+        f"""coalesce((SELECT tstzmultirange(tstzrange(c.since,
+            CASE WHEN c.until IS NOT NULL THEN greatest(c.since, c.until) END))
+        FROM audience_consent c WHERE c.profile_id = {scene.id} AND c.purpose = {{purpose}}
+        AND {{claim}}), {{never}})""",
+        purpose=text(purpose),
+        claim=claim,
+        never=NEVER,
+    )
+
+
+def bucket_timeline(node: BucketCondition, scene: Scene) -> Sql:
+    """Return always where the share number lies in the bucket: 48 bits of a hash (rules.md 2.12)."""
+    if not 0 <= node.lower < node.upper <= 10_000:
+        raise Uncompilable("A bucket goes from a lower to an upper share, between 0 and 100 percent.")
+    share = sql(
+        f"""((('x' || substr(encode(sha256(convert_to({{salt}} || '/' || {scene.id}::text, 'UTF8')), 'hex'), 1, 12)
+        )::bit(48)::bigint * 10000) >> 48)""",
+        salt=text(scene.surroundings.key if node.salt is None else node.salt),
+    )
+    return where_true(
+        sql(
+            "{share} >= {lower} AND {share} < {upper}",
+            share=share,
+            lower=bigint(node.lower),
+            upper=bigint(node.upper),
+        )
+    )

@@ -1,0 +1,181 @@
+"""Conditions about other segments, and across from profiles to accounts and back (rules.md 2.11 and 3)."""
+
+from dataclasses import replace
+
+from segments.rules.compiling import asking, steps
+from segments.rules.compiling.scene import OtherSegment, RuledSegment, Scene, Uncompilable
+from segments.rules.compiling.spans import Span, span_of
+from segments.rules.compiling.sql import (
+    ALWAYS,
+    AS_OF_SQL,
+    NEVER,
+    TRUE,
+    Sql,
+    bigint,
+    duration,
+    join,
+    opposite,
+    sql,
+    where_true,
+)
+from segments.rules.limits import Limits
+from segments.rules.tree import AccountCondition, IsMember, Joined, Left, PeopleCondition, SegmentCondition, WasIn
+from segments.rules.values import CountTest
+from segments.rules.windows import Ever, ThisVisit, Window, Within
+
+INTERVAL = Sql("tstzrange(m.starts_at, nullif(m.expires_at, 'infinity'))")
+
+
+def segment_timeline(node: SegmentCondition, scene: Scene) -> Sql:
+    """Return when what is asked is true of any of the segments."""
+    if not node.segments:
+        raise Uncompilable("This list is empty. Name a segment; an empty list does not mean all.")
+    if isinstance(node.asks, IsMember) and not node.asks.is_in:
+        return opposite(segment_timeline(replace(node, asks=IsMember(is_in=True)), scene))
+    return sql("({any})", any=join(" + ", [_of_one(key, node, scene) for key in node.segments]))
+
+
+def _of_one(key: str, node: SegmentCondition, scene: Scene) -> Sql:
+    other = scene.surroundings.segments.get(key)
+    if other is None:
+        raise Uncompilable(f"There is no segment '{key}'.")
+    members = _members(key, other, scene)
+    match node.asks:
+        case IsMember():
+            return _is_member(node, node.asks, other, members, scene)
+        case Joined(window=window):
+            span = _span(window, "lower(r.r)", node, scene)
+            return _each(other, members, scene, sql("r.r * {span}", span=span.range), span.only)
+        case Left(window=window):
+            span = _span(window, "upper(r.r)", node, scene)
+            ended = (Sql("upper(r.r) IS NOT NULL"), *span.only)
+            return sql("({left} - {members})", left=_each(other, members, scene, span.range, ended), members=members)
+        case WasIn(window=Ever()):
+            return _each(other, members, scene, Sql("tstzrange(lower(r.r), NULL)"))
+        case WasIn(window=Within(length=length)):
+            longer = sql("tstzrange(lower(r.r), upper(r.r) + {length})", length=duration(length.microseconds))
+            return _each(other, members, scene, longer)
+        case _:
+            raise Uncompilable("This cannot be asked about a segment.")
+
+
+def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
+    """Return when somebody is in a segment: by its rule, compiled in place, else by its row."""
+    if not isinstance(other, RuledSegment):
+        row = _row(sql("tstzmultirange({interval})", interval=INTERVAL), other, scene)
+        return sql("coalesce({row}, {never})", row=row, never=NEVER)
+    if key in scene.within or len(scene.within) >= Limits().segment_depth:
+        raise Uncompilable(f"'{key}' uses segments that use it, or too many one after the other.")
+    if other.rule.of != scene.of:
+        raise Uncompilable(f"'{key}' is no segment of {scene.of}s.")
+    inner = replace(
+        scene,
+        zone=other.rule.zone,
+        surroundings=replace(scene.surroundings, key=other.key),
+        within=(*scene.within, key),
+    )
+    return sql("({root} * {always})", root=inner.timeline(other.rule.root), always=ALWAYS)
+
+
+def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> Sql:
+    """Return something of the row `m` of a membership, NULL where there is none."""
+    if scene.of != "profile":
+        raise Uncompilable("The memberships of accounts follow from rules alone.")
+    return sql(
+        f"""(SELECT {{chosen}} FROM segments_membership m WHERE m.profile_id = {scene.id}
+        AND m.segment_id = {{segment}} AND m.version = {{version}} AND m.starts_at < m.expires_at AND {{claim}})""",
+        chosen=chosen,
+        segment=bigint(other.id),
+        version=bigint(other.version),
+        claim=claim,
+    )
+
+
+def _history(other: OtherSegment, members: Sql, scene: Scene) -> Sql:
+    """Return the ranges of a membership with the one that is running from its stored start, and the one before."""
+    if not isinstance(other, RuledSegment) or scene.of != "profile":
+        return members
+    past = sql(
+        "coalesce(tstzmultirange({row} * tstzrange(NULL, {as_of})), {never})",
+        row=_row(INTERVAL, other, scene),
+        as_of=AS_OF_SQL,
+        never=NEVER,
+    )
+    return sql("({past} + {members})", past=past, members=members)
+
+
+def _each(other: OtherSegment, members: Sql, scene: Scene, chosen: Sql, only: tuple[Sql, ...] = ()) -> Sql:
+    """Return what is chosen of each range `r.r` of the membership's history, all together."""
+    return sql(
+        "(SELECT coalesce(range_agg({chosen}) FILTER (WHERE {only}), {never}) FROM unnest({history}) r(r))",
+        chosen=chosen,
+        only=join(" AND ", only or (TRUE,)),
+        never=NEVER,
+        history=_history(other, members, scene),
+    )
+
+
+def _span(window: Window, x: str, node: SegmentCondition, scene: Scene) -> Span:
+    if isinstance(window, ThisVisit):
+        raise Uncompilable("A membership has no visit.")
+    return span_of(window, Sql(x), scene.clock(node.zone))
+
+
+def _is_member(node: SegmentCondition, asks: IsMember, other: OtherSegment, members: Sql, scene: Scene) -> Sql:
+    parts = [members]
+    if asks.for_at_least is not None:
+        length = duration(asks.for_at_least.microseconds)
+        old = sql("tstzrange(lower(r.r) + {length}, NULL) * r.r", length=length)
+        parts.append(_each(other, members, scene, old))
+    if asks.value is not None:
+        passes = asking.claim(Sql("to_jsonb(m.value)"), asks.value)
+        parts.append(where_true(sql("{found} IS NOT NULL", found=_row(Sql("1"), other, scene, passes))))
+    if asks.last_added is not None:
+        span = _span(asks.last_added, "m.last_added_at", node, scene)
+        claim = join(" AND ", (Sql("m.last_added_at IS NOT NULL"), *span.only))
+        added = _row(sql("tstzmultirange({span})", span=span.range), other, scene, claim)
+        parts.append(sql("coalesce({added}, {never})", added=added, never=NEVER))
+    return sql("({all})", all=join(" * ", parts))
+
+
+def account_timeline(node: AccountCondition, scene: Scene) -> Sql:
+    """Return when some account of the profile satisfies the node."""
+    if scene.of != "profile" or scene.depth >= 2:
+        raise Uncompilable("Accounts are asked about from a rule about profiles, one crossing each way.")
+    account = f"a{scene.depth}"
+    return sql(
+        f"""(SELECT coalesce(range_agg({{passes}}), {{never}}) FROM audience_accountmember {account}
+        WHERE {account}.profile_id = {scene.id})""",
+        passes=scene.of_other("account", f"{account}.account_id").timeline(node.account),
+        never=NEVER,
+    )
+
+
+def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
+    """Return when so many people of the account satisfy the node. Without people only a count can be true."""
+    if scene.of != "account" or scene.depth >= 2:
+        raise Uncompilable("People are asked about from a rule about accounts, one crossing each way.")
+    person = f"p{scene.depth}"
+    people = Sql(f"audience_accountmember {person} WHERE {person}.account_id = {scene.id}")
+    inner = scene.of_other("profile", f"{person}.profile_id")
+    passes = ALWAYS if node.who is None else inner.timeline(node.who)
+    if isinstance(node.people, CountTest):
+        spans = sql("SELECT unnest({passes}) AS r FROM {people}", passes=passes, people=people)
+        return steps.walk(spans, steps.of_count(node.people))
+    if node.people not in _PEOPLE:
+        raise Uncompilable(f"“{node.people}” is no number of people.")
+    # Over no rows an aggregate is NULL, and so is what is taken from it.
+    return sql(
+        f"coalesce((SELECT {_PEOPLE[node.people]} FROM {{people}}), {{never}})",
+        passes=passes,
+        always=ALWAYS,
+        people=people,
+        never=NEVER,
+    )
+
+
+_PEOPLE = {
+    "any": "range_agg({passes})",
+    "all": "range_intersect_agg({passes})",
+    "none": "{always} - range_agg({passes})",
+}
