@@ -56,7 +56,7 @@ def some(**names):
             some(events=["view"], attributes=["plan"]),
         ),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",  # a set is printed in another order each time
 )
 def test_a_rule_feels(node, touched):
     assert touched_by(rule(node)) == touched
