@@ -23,6 +23,8 @@ OTHERS = {
     ("segments/renewals.py", "_RENEW"): "writes what it knows to be so still",
     ("segments/merging.py", "_READ"): "reads the rows that it moves, markers among them",
     ("segments/merging.py", "_DROP"): "deletes",
+    ("segments/withdrawal.py", "_READ"): "reads the rows that it ends, markers among them",
+    ("segments/rules/compiling/others.py", "_row"): "takes the whole interval, of which the rule's timeline is made",
     ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
     ("segments/counts.py", "MOVES_SQL"): "counts what time has ended and nobody has published",
