@@ -38,7 +38,7 @@ def open_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> 
 
 
 @pytest.fixture
-def granian(open_database: None, listener_process: ListenerDoor) -> ListenerDoor:
+def listener(open_database: None, listener_process: ListenerDoor) -> ListenerDoor:
     listener_process.warm_up()
     return listener_process
 
@@ -49,7 +49,7 @@ def django_views(open_database: None, django_process: DjangoDoor) -> DjangoDoor:
     return django_process
 
 
-@pytest.fixture(params=["granian", "django_views"])
+@pytest.fixture(params=["listener", "django_views"])
 def door(request: pytest.FixtureRequest, open_database: None) -> DoorUnderTest:
     """Each test that asks for this runs against both doors, and all of it must hold for both."""
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]

@@ -92,12 +92,12 @@ def test_a_fire_that_can_be_kept_nowhere_is_answered_503():
         assert counted() == before + 1, "it is outside the balance"
 
 
-def test_health_of_the_door(granian):
-    assert granian.get("/health/live").status == 200
-    ready = granian.get("/health/ready")
+def test_health_of_the_door(listener):
+    assert listener.get("/health/live").status == 200
+    ready = listener.get("/health/ready")
     assert ready.status == 200
     assert json.loads(ready.body)["state"] == "ready"
-    assert granian.get("/health/other").status == 404
+    assert listener.get("/health/other").status == 404
 
 
 @pytest.mark.spec("pixels.md 1.2")
@@ -151,9 +151,9 @@ def test_what_was_taken_in_is_committed_and_answered_before_the_door_ends():
         assert shop.outcome() == "applied"
 
 
-def test_health_answers_while_a_commit_waits(granian):
-    with blocked_fire(Shop(granian)) as replies:
-        assert granian.get("/health/live").status == 200
-        assert granian.get("/health/ready").status == 200
+def test_health_answers_while_a_commit_waits(listener):
+    with blocked_fire(Shop(listener)) as replies:
+        assert listener.get("/health/live").status == 200
+        assert listener.get("/health/ready").status == 200
         assert replies == []
     assert [reply.status for reply in replies] == [200]

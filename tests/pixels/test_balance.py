@@ -220,16 +220,16 @@ def test_what_is_committed_meanwhile_is_no_difference(pixel, monkeypatch):
 
 
 @pytest.mark.spec("R4")
-def test_balance(granian, tmp_path):
+def test_balance(listener, tmp_path):
     """Exit 0 while mixed traffic comes through a real door, and the ledger client agrees; then a row is missing."""
-    shop = Shop(granian)
+    shop = Shop(listener)
     segments = f"/seg?add={shop.cart.pk},{shop.vip.pk}"
     targets = [
         *(f"/p/{shop.pixel.public_key}.gif", f"/p/{shop.pixel.public_key}.js?eid=one", segments),
         *(f"/seg?remove={shop.cart.pk}", f"{segments}&value=99999999999", "/seg?add=0", "/p/nobody.gif"),
         f"/seg?add={shop.cart.pk}&pg=%FF",
     ]
-    ledger = Ledger(f"http://127.0.0.1:{granian.port}", targets, tmp_path / "ledger", connections=8)
+    ledger = Ledger(f"http://127.0.0.1:{listener.port}", targets, tmp_path / "ledger", connections=8)
     with ledger:
         until(lambda: ledger.answers > 100, "the first fires are answered", timeout_seconds=10)
         for _ in range(10):

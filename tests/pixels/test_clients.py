@@ -68,16 +68,16 @@ def check(teller, at):
 
 @pytest.mark.spec("pixels.md 4.2")
 @pytest.mark.parametrize("kind", ["segment", "segment, packed"])
-def test_existing_python_client(granian, kind):
-    teller, at = Teller(granian), datetime.now(UTC) - timedelta(hours=1)
-    send(kind, teller.server, granian, at)
+def test_existing_python_client(listener, kind):
+    teller, at = Teller(listener), datetime.now(UTC) - timedelta(hours=1)
+    send(kind, teller.server, listener, at)
     check(teller, at)
-    send(kind, teller.server, granian, at)
+    send(kind, teller.server, listener, at)
     assert teller.counts() == {"applied": 7, "duplicate": 7}
 
 
 @pytest.mark.spec("pixels.md 4.2")
-def test_second_client_basic_auth(granian):
-    teller, at = Teller(granian), datetime.now(UTC) - timedelta(hours=1)
-    send("rudder", teller.server, granian, at)
+def test_second_client_basic_auth(listener):
+    teller, at = Teller(listener), datetime.now(UTC) - timedelta(hours=1)
+    send("rudder", teller.server, listener, at)
     check(teller, at)

@@ -143,14 +143,14 @@ def status_of(port: int, sent: bytes) -> int | None:
 
 
 @pytest.mark.spec("pixels.md 1.1")
-def test_raw_garbage_never_hurts_a_good_fire_beside_it(granian):
-    shop = Shop(granian)
+def test_raw_garbage_never_hurts_a_good_fire_beside_it(listener):
+    shop = Shop(listener)
     good = 0
     for line in LINES:
         sent = line.replace(b"%s", str(shop.cart.pk).encode())
-        status = status_of(granian.port, sent)
+        status = status_of(listener.port, sent)
         assert status is None or status < 500, sent
-        assert granian.get(f"/seg?add={shop.vip.pk}").status == 200
+        assert listener.get(f"/seg?add={shop.vip.pk}").status == 200
         good += 1
         assert shop.outcome() == "applied"
     assert len(shop.browsers()) >= good
@@ -158,10 +158,10 @@ def test_raw_garbage_never_hurts_a_good_fire_beside_it(granian):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=st.binary(max_size=300))
-def test_any_bytes_on_the_line(granian, sent):
-    status = status_of(granian.port, sent)
+def test_any_bytes_on_the_line(listener, sent):
+    status = status_of(listener.port, sent)
     assert status is None or status < 500
-    status = status_of(granian.port, b"GET /seg?" + sent + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    status = status_of(listener.port, b"GET /seg?" + sent + b" HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status is None or status < 500
 
 

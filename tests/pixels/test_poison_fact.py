@@ -71,19 +71,19 @@ def test_a_time_out_of_the_calendar_is_no_time_even_when_it_is_signed(door, seco
     assert (line.received, line.applied) == (3, 3), "received now, like any other"
 
 
-def test_what_the_database_refuses_is_rejected_alone_among_all_that_waits(granian):
+def test_what_the_database_refuses_is_rejected_alone_among_all_that_waits(listener):
     """Rows that the door knows vanish, without a word to it; the fires meanwhile wait and become one batch."""
-    shop = Shop(granian)
+    shop = Shop(listener)
     gone = make_pixel(shop.advertiser, shop.vip, name="Gone")
-    granian.catch_up()
+    listener.catch_up()
     good = f"/p/{shop.pixel.public_key}.gif"
     poison = [f"/p/{gone.public_key}.gif", f"/seg?add={shop.left.pk}"]
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM pixels_pixel WHERE id = %s", [gone.pk])
         cursor.execute("DELETE FROM segments_segment WHERE id = %s", [shop.left.pk])
-    sent = fire_as_one_batch(granian.port, shop, [good] * 8 + poison + [good] * 8)
+    sent = fire_as_one_batch(listener.port, shop, [good] * 8 + poison + [good] * 8)
     assert [status_of(one) for one in sent] == [200] * 18
-    until(lambda: granian.get("/health/sink").status in (200, 404), "nothing waits", timeout_seconds=20)
+    until(lambda: listener.get("/health/sink").status in (200, 404), "nothing waits", timeout_seconds=20)
 
     with acting_for(shop.id):
         assert Membership.objects.count() == 1 + 16

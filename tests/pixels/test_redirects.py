@@ -237,12 +237,12 @@ def test_no_open_redirect(shop):
 
 
 @pytest.mark.browser
-def test_no_open_redirect_in_a_browser(granian: ListenerDoor):
+def test_no_open_redirect_in_a_browser(listener: ListenerDoor):
     """Chromium follows what the door says; no other host is found from here, and all that it asks for is noted."""
-    shop = Shop(granian, redirect_hosts=LISTED)
+    shop = Shop(listener, redirect_hosts=LISTED)
     make_piggyback(shop.vip, GOOD)
-    granian.catch_up()
-    door = f"http://127.0.0.1:{granian.port}"
+    listener.catch_up()
+    door = f"http://127.0.0.1:{listener.port}"
     queries = [f"add={shop.cart.pk}&redir={payload}" for payload in PAYLOADS]
     queries += [f"add={shop.cart.pk}&redir={quote(payload, safe='')}" for payload in PAYLOADS]
     asked: list[str] = []

@@ -287,14 +287,14 @@ def test_what_waits_on_disk_is_pending_and_then_done_once(server):
 @pytest.mark.spec("pixels.md 3.2")
 @pytest.mark.parametrize("address", Address)
 @pytest.mark.parametrize("event_name", ["", "purchase"])
-def test_the_printed_command_fires(granian, address, event_name):
-    server = Server(granian)
+def test_the_printed_command_fires(listener, address, event_name):
+    server = Server(listener)
     with acting_for(server.advertiser.pk):
         PixelAction.objects.create(pixel=server.pixel, segment=server.vip, value=3, lifetime_minutes=120)
         server.pixel.event_name, server.pixel.value_source = event_name, "fixed"
         server.pixel.save()
-        tag = make_tag(of_pixel(server.pixel), f"http://127.0.0.1:{granian.port}", Format.SERVER, address)
-    granian.catch_up()
+        tag = make_tag(of_pixel(server.pixel), f"http://127.0.0.1:{listener.port}", Format.SERVER, address)
+    listener.catch_up()
     environment = {**os.environ, "MUSTER_SERVER_KEY": server.server}
     run = subprocess.run(["sh", "-c", tag.html], env=environment, capture_output=True, check=True, timeout=30)
     assert json.loads(run.stdout)["results"][0]["outcome"] == "applied"

@@ -112,14 +112,14 @@ def test_what_is_refused_does_not_hold_back_the_rest(shop):
     assert shop.outcome() == "applied"
 
 
-def test_syncs_of_two_doors_at_once(granian, django_views):
+def test_syncs_of_two_doors_at_once(listener, django_views):
     """Whoever comes first has an id; nobody waits for ever, and the books balance."""
-    shop = Shop(granian)
+    shop = Shop(listener)
     django_views.catch_up()
     cookies = [shop.seg("add={cart}").cookie or "" for _ in range(4)]
 
     def send(number: int) -> int:
-        door, cookie = (granian, django_views)[number % 2], cookies[number % 4]
+        door, cookie = (listener, django_views)[number % 2], cookies[number % 4]
         ids = ";".join(str((number + step) % 5) for step in range(3))
         target = f"/mapuid?member={shop.id}&user={ids}&seg={shop.vip.pk if number % 3 else shop.cart.pk}"
         return door.get(target, cookie=cookie).status

@@ -133,9 +133,9 @@ def test_a_page_that_is_only_prerendered_sends_nothing(pages, host, tmp_path):
     assert host.names == ["page", "ahead"], "it was shown as it was loaded ahead"
 
 
-def test_a_fire_by_the_script_that_the_door_serves(granian, pages, tmp_path):
-    shop = Shop(granian)
-    origin = f"http://px.pixels.localhost:{granian.port}"
+def test_a_fire_by_the_script_that_the_door_serves(listener, pages, tmp_path):
+    shop = Shop(listener)
+    origin = f"http://px.pixels.localhost:{listener.port}"
     pages.pages["/cart"] = (
         f"<!doctype html><script>{SNIPPET} muster.init('{KEY}', {{consent: 'granted', autoPage: false}});"
         f"muster.fire('{shop.pixel.public_key}', {{eid: 'order-1'}})</script><script async src='{origin}/muster.js'>"
