@@ -42,8 +42,6 @@ LONGEST_PAUSE_SECONDS = 2.0
 LAST_BYTES = 256 << 10  # about 600 fires
 
 LANES = 2
-# Whom a message is about is found out in the database.
-ANYBODY = Key(0, "", "")
 
 Answers = list[tuple[Any, Ended | None]]
 Batch = list[tuple[Fact, Any]]
@@ -54,7 +52,7 @@ class Lane:
 
     def __init__(self, commits: Commits) -> None:
         self.commits = commits
-        self.people: set[Key | None] = set()
+        self.people: set[Key] = set()
 
 
 class Turn:
@@ -198,7 +196,6 @@ class Committer:
             else:
                 held.append(one)
                 elsewhere.update(people)
-        lane.people.discard(None)
         self._queue.extendleft(reversed(held))
         return batch
 
@@ -306,11 +303,17 @@ class Committer:
             log.error("no_spool", folder=str(self._spool_root), error=type(error).__name__)
 
 
-def _people(fact: Fact) -> Sequence[Key | None]:
-    """Return whom a fact is about, as far as it can be seen."""
+def _people(fact: Fact) -> Sequence[Key]:
+    """Return whom a fact names. Who of them is one and the same is found out in the database."""
     if isinstance(fact, Fire):
-        return (fact.browser,)
-    return (ANYBODY, *fact.keys) if isinstance(fact, Withdrawal) else (ANYBODY,)
+        return (fact.browser,) if fact.browser is not None else ()
+    if isinstance(fact, Withdrawal):
+        return fact.keys
+    message = fact.message
+    if message is None:
+        return ()
+    named = (message.own, message.previous, *message.linked, *message.proven)
+    return [key for key in named if key is not None]
 
 
 def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
