@@ -18,7 +18,7 @@ AttributeKey = tuple[bytes, str]
 
 
 class Told(NamedTuple):
-    """The state of an attribute, as `audience.models._Told` keeps it; `value` is as `write_value` makes it."""
+    """The state of an attribute, as `Attribute` keeps it; `value` is as `write_value` makes it."""
 
     value: str
     since: Instant

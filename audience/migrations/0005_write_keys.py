@@ -1,6 +1,7 @@
 """The keys of the HTTP API, the secrets that prove user ids, and the pages that may read."""
 
-import audience.models
+import audience.models.advertiser
+import audience.models.fields
 import django.db.models.deletion
 import django.db.models.manager
 import django.utils.timezone
@@ -66,6 +67,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='advertiser',
             name='page_origins',
-            field=audience.models.OriginListField(blank=True, default=list, help_text="Whose pages may read a browser's own segments, one origin a line: https://shop.example.", size=None),
+            field=audience.models.fields.OriginListField(blank=True, default=list, help_text="Whose pages may read a browser's own segments, one origin a line: https://shop.example.", size=None),
         ),
     ]

@@ -1,7 +1,8 @@
 """Where an advertiser's fires may send browsers."""
 
 
-import audience.models
+import audience.models.advertiser
+import audience.models.fields
 from django.db import migrations
 
 
@@ -15,6 +16,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='advertiser',
             name='redirect_hosts',
-            field=audience.models.RedirectHostListField(blank=True, default=list, help_text='Where a fire may send the browser on to, one host a line: ad.partner.example, *.partner.example. Empty: nowhere.', size=None),
+            field=audience.models.fields.RedirectHostListField(blank=True, default=list, help_text='Where a fire may send the browser on to, one host a line: ad.partner.example, *.partner.example. Empty: nowhere.', size=None),
         ),
     ]

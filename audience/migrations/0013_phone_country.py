@@ -2,7 +2,8 @@
 
 from django.db import migrations, models
 
-import audience.models
+import audience.models.advertiser
+import audience.models.fields
 
 
 class Migration(migrations.Migration):
@@ -15,6 +16,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='advertiser',
             name='phone_country',
-            field=models.CharField(blank=True, db_default='', help_text='Phone numbers without a country code are of this country: two letters, such as DE. Empty: such a number is no identifier. It counts for what comes from now on.', max_length=2, validators=[audience.models._check_country]),
+            field=models.CharField(blank=True, db_default='', help_text='Phone numbers without a country code are of this country: two letters, such as DE. Empty: such a number is no identifier. It counts for what comes from now on.', max_length=2, validators=[audience.models.fields.check_country]),
         ),
     ]

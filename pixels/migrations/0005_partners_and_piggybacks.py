@@ -1,6 +1,7 @@
 """Partners, the piggyback pixels of segments, and whom browsers were made known to."""
 
-import audience.models
+import audience.models.advertiser
+import audience.models.fields
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.manager
@@ -51,7 +52,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(help_text='A short name for use in addresses, for example “acme”.', max_length=30, validators=[django.core.validators.RegexValidator('^[a-z0-9_-]{1,30}$', 'Use small letters, digits, - and _, at most 30.'), pixels.models.check_partner_name])),
-                ('hosts', audience.models.RedirectHostListField(blank=True, default=list, help_text="Who asks for your visitors' ids from these hosts gets them, one host a line: sync.partner.example.", size=None)),
+                ('hosts', audience.models.fields.RedirectHostListField(blank=True, default=list, help_text="Who asks for your visitors' ids from these hosts gets them, one host a line: sync.partner.example.", size=None)),
                 ('sync_url', models.CharField(blank=True, help_text='Called to tell the partner who a browser is, once in 14 days. On one of its hosts, with ${MUSTER_ID}: https://sync.partner.example/match?uid=${MUSTER_ID}.', max_length=2048, verbose_name='id-sync address')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('advertiser', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audience.advertiser')),
