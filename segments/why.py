@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from segments.actual import Actual, CountedEvent, Teller, fact_of, say, scene_of
+from segments.checking import english_of
 from segments.rules.compiling.sql import Sql, join, sql
 from segments.rules.english import English
 from segments.rules.nodes import children
@@ -81,7 +82,7 @@ def explain(
     whole, *each = asking.ask([compiled.expression, *(compiled.nodes[node.path] for node in nodes)])
     timelines = {node.path: _intervals(found) for node, found in zip(nodes, each, strict=True)}
     actual = asking.actual([node for node in nodes if not _below(node)])
-    english = English(retention_days=surroundings.retention.days if surroundings.retention else None)
+    english = english_of(surroundings)
     end = as_of + compiled.horizon if compiled.horizon else None
     root = _answer(rule.root, timelines, actual, english, as_of, end)
     ranges = _intervals(whole)

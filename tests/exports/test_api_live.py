@@ -61,6 +61,7 @@ def make_rows(folder_name: str) -> tuple[str, dict[str, int | UUID]]:
         ExportColumn.objects.create(export=export, source="identifier", identifier_kind="customer_id")
     ids: dict[str, int | UUID] = {"profiles/0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11": person.pk}
     ids |= {"segments/12": segment.pk, "pixels/21": pixel.pk, '"segment": 12': segment.pk, "[12]": segment.pk}
+    ids |= {'"profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11"': person.pk}
     ids |= {'"destination": 3': destination.pk, '"export": 7': export.pk}
     return make_caller(advertiser).token, ids
 
