@@ -29,6 +29,7 @@ class Unheard:
         Unheard(),
         AllOf((VIEW, Unheard())),
         EventCondition(Events(())),
+        EventCondition(Events(("view", "*"))),
         EventCondition(Events(("view",), (Unheard(),))),
         EventCondition(Events(("view",), (AllOf(()),))),
         replace(VIEW, window=Unheard()),
