@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from segments.knowledge import read_rule
 from segments.rules.english import English
 from segments.rules.refusals import Problem, RuleRefused
-from segments.rules.timeline import Surroundings
+from segments.rules.timeline import Surroundings, Uncompilable, compile_rule
 from segments.rules.tree import Rule
 from segments.rules.writing import write
 
@@ -31,6 +31,10 @@ def check(text: str, advertiser_id: int, surroundings: Surroundings, *, own_key:
         reading = read_rule(text, advertiser_id, surroundings, own_key=own_key)
     except RuleRefused as refused:
         return Checked(refused.problems)
+    try:
+        compile_rule(reading.rule, surroundings)
+    except Uncompilable as error:
+        return Checked((Problem((), "uncompilable", str(error)),))
     said = english_of(surroundings).sentence(reading.rule)
     return Checked((), reading.notes, reading.rule, said, write(reading.rule))
 

@@ -29,7 +29,7 @@ TIMES_MORE = 4
 EXAMPLES = 10
 AHEAD = timedelta(hours=24)
 ASKED_AT_ONCE = 2_000
-KINDS = ("email", "phone", "customer_id")
+KINDS = {"email": "have an email", "phone": "have a phone", "customer_id": "have a customer id"}
 _MICROSECOND = timedelta(microseconds=1)
 
 TOO_SLOW = (
@@ -80,6 +80,13 @@ class Preview:
     consents: Mapping[str, float]
     examples: tuple[UUID, ...]
     is_cut_short: bool
+
+    @property
+    def shares(self) -> list[tuple[str, int]]:
+        """Return what to say of those who were found: ("have an email", 41) percent."""
+        known = [(KINDS[kind], share) for kind, share in self.known.items()]
+        granted = [(f"have granted {purpose}", share) for purpose, share in self.consents.items()]
+        return [(said, round(100 * share)) for said, share in known + granted]
 
 
 def preview(rule: Rule, surroundings: Surroundings, advertiser_id: int) -> Preview:

@@ -21,7 +21,7 @@ from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin, Use
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
-from segments.admin import neighbours, reports
+from segments.admin import neighbours, reports, rules
 from segments.admin.forms import SegmentForm
 from segments.admin.trends import trends
 from segments.deletion import delete_segment
@@ -124,11 +124,28 @@ class SegmentAdmin(RemovableAdmin):
         return [*self.pages, *neighbours.pages]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.loads)
-        return [path("loads/", view, name="segments_segment_loads"), *super().get_urls()]
+        pages = (
+            ("loads/", self.loads, "loads"),
+            ("try-a-rule/", self.try_rule, "try_rule"),
+            ("try-a-rule/checks/", self.rule_checks, "rule_checks"),
+            ("try-a-rule/numbers/", self.rule_numbers, "rule_numbers"),
+        )
+        own = [
+            path(at, self.admin_site.admin_view(view), name=f"segments_segment_{name}") for at, view, name in pages
+        ]
+        return [*own, *super().get_urls()]
 
     def loads(self, request: HttpRequest) -> HttpResponse:
         return reports.loads(self, request)
+
+    def try_rule(self, request: HttpRequest) -> HttpResponse:
+        return rules.try_rule(self, request)
+
+    def rule_checks(self, request: HttpRequest) -> HttpResponse:
+        return rules.rule_checks(self, request)
+
+    def rule_numbers(self, request: HttpRequest) -> HttpResponse:
+        return rules.rule_numbers(self, request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
         return super().get_queryset(request).select_related("advertiser")
