@@ -75,7 +75,8 @@ def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
     return sql("({root} * {always})", root=inner.timeline(other.rule.root), always=ALWAYS)
 
 
-INTERVAL = Sql("tstzrange(m.starts_at, nullif(m.expires_at, 'infinity'))")
+# A membership without an end is stored with one that no calendar of ours reaches.
+INTERVAL = Sql("tstzrange(m.starts_at, CASE WHEN m.expires_at < '9999-01-01Z' THEN m.expires_at END)")
 
 
 def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> Sql:
