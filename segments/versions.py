@@ -47,6 +47,8 @@ def save_rule(
     if segment.kind != Segment.Kind.RULE:
         raise NotAllowed("Members of this segment are put in by pixels, the API or an upload.")
     rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
+    if not segment.is_active:
+        raise NotAllowed("The segment is paused. Resume it first.")
     if rule.of != "profile":
         raise NotAllowed("A segment has profiles for members; a rule about accounts has none to give it.")
     # Two edits at once come one after the other.
@@ -62,11 +64,27 @@ def save_rule(
     return _begin(segment, write(rule), author, at or timezone.now())
 
 
+# Who would come in by time does not.
+_PAUSE = """
+    UPDATE segments_membership m SET upcoming = NULL, starts_at = least(m.starts_at, %(at)s),
+        expires_at = CASE WHEN m.starts_at > %(at)s THEN %(at)s ELSE m.expires_at END,
+        sweep_at = CASE WHEN m.starts_at > %(at)s THEN NULL ELSE m.sweep_at END
+    WHERE m.segment_id = %(segment)s AND m.version = %(version)s AND (m.starts_at > %(at)s OR m.upcoming IS NOT NULL)
+"""
+
+
 @transaction.atomic
-def pause(segment: Segment) -> None:
-    """Let a segment take nobody in; its members leave at their ends."""
+def pause(segment: Segment, *, author: User | None = None, at: datetime | None = None) -> None:
+    """Let a segment take nobody in; its members leave at their ends. Those that use it are built anew."""
+    at = at or timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(segment.advertiser_id)])
+        sweep_segment(segment.pk, [segment.active_version], at)
+        cursor.execute(_PAUSE, {"at": at, "segment": segment.pk, "version": segment.active_version})
     segment.is_active = False
     segment.save(update_fields=["is_active"])
+    RuleVersion.all_advertisers.filter(segment=segment, state=State.BUILDING).update(state=State.SUPERSEDED)
+    _mend([segment], author, at)
 
 
 @transaction.atomic
@@ -196,6 +214,7 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
         if len(waiting) != len(ids):
             return False
         at = at or timezone.now()
+        switched: list[Segment] = []
         for version in group:
             segment = Segment.all_advertisers.get(pk=version.segment_id)
             old, new = segment.active_version, version.number
@@ -209,7 +228,20 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
             )
             segment.active_version = new
             segment.save(update_fields=["active_version"])
+            switched.append(segment)
+        _mend(switched, None, at)
     return True
+
+
+def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
+    """Build anew what uses changed segments and was not built with them: it was saved or changed meanwhile."""
+    ids = {segment.pk for segment in changed}
+    for user in [user for segment in changed for user in users_of(segment) if user.segment_id not in ids]:
+        if user.state == State.BUILDING:
+            RuleVersion.all_advertisers.filter(pk=user.lead_id or user.pk).update(built_to=None, profiles_done=0)
+        elif user.segment.is_active and user.segment_id not in ids:
+            ids.add(user.segment_id)
+            _begin(user.segment, user.rule, author, at)
 
 
 def _refresh_at(version: RuleVersion, at: datetime) -> datetime | None:

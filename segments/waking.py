@@ -48,22 +48,31 @@ def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
     return moves_of((yield from ask(woken, happened.at)))
 
 
+def wakes_any(changed: Iterable[tuple[int, int]]) -> bool:
+    """Say whether a rule names any of these segments (advertiser, segment) of which memberships are to change."""
+    book = current()
+    return bool(book) and any(
+        (rules := book.get(advertiser_id)) is not None and segment_id in rules.codes
+        for advertiser_id, segment_id in changed
+    )
+
+
 def wake_by_changes(
-    changed: Iterable[tuple[int, bytes, int]], strangers: Iterable[tuple[int, bytes]], at: Instant, cause: Cause
+    changed: Iterable[tuple[int, bytes, int]], strangers: Iterable[tuple[int, bytes]], at: Instant
 ) -> Talk[list[Moved]]:
     """Ask the rules that name segments of which memberships (advertiser, profile, segment) have changed, and those
     that may take in people who are new. The caller holds the locks of the profiles.
     """
     book = current()
     woken: Woken = defaultdict(dict)
-    for advertiser_id, profile, segment_id in changed:
-        rules = book.get(advertiser_id)
-        if rules is not None and segment_id in rules.codes:
-            _wake(woken, rules.woken_by(Wakes(segments=[rules.codes[segment_id]])), profile, cause)
     for advertiser_id, profile in strangers:
         rules = book.get(advertiser_id)
         if rules is not None:
-            _wake(woken, rules.woken_by(Wakes(is_stranger=True)), profile, cause)
+            _wake(woken, rules.woken_by(Wakes(is_stranger=True)), profile, Cause.FACT)
+    for advertiser_id, profile, segment_id in changed:
+        rules = book.get(advertiser_id)
+        if rules is not None and segment_id in rules.codes:
+            _wake(woken, rules.woken_by(Wakes(segments=[rules.codes[segment_id]])), profile, Cause.SEGMENT)
     return (yield from ask(woken, at))
 
 

@@ -29,6 +29,7 @@ OTHERS = {
     ("segments/evaluation.py", "_EVALUATE"): "reads the rows that it decides about, and writes",
     ("segments/versions.py", "_SWITCH"): "compares two versions by the same predicate, and writes",
     ("segments/rules/compiling/others.py", "_row"): "reads the interval itself, for the timeline of another rule",
+    ("segments/versions.py", "_PAUSE"): "takes back what time would bring",
     ("segments/building.py", "drop_superseded"): "deletes",
     ("segments/counts.py", "MOVES_SQL"): "counts what time has changed and nobody has published",
     ("segments/retention.py", "_PASSERS_BY"): "keeps whoever has a row that is not over, one that is to begin too",

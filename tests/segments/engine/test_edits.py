@@ -74,7 +74,7 @@ def test_73_a_first_rule_begins_when_it_is_live(shop):
 def test_74_a_paused_segment_takes_nobody_in(shop):
     segment = shop.segment("fans", views())
     shop.views("p", *V)
-    pause(segment)
+    pause(segment, at=at("05-04"))
     rulebook.refresh()
     shop.views("p", "05-06 09:00")
     sweep_at("05-08 11:00")
@@ -84,6 +84,26 @@ def test_74_a_paused_segment_takes_nobody_in(shop):
     assert shop.steps(segment) == steps(
         "join 05-03 10:00 fact, leave 05-08 10:00 time, join 05-08 12:00 edit, leave 05-09 10:00 time"
     )
+
+
+def test_who_would_join_a_paused_segment_by_time_does_not(shop):
+    segment = shop.segment("back", {"event": "view", "window": {"between_ago": ["7d", "30d"]}})
+    user = shop.segment("users", {"segment": "back", "in": True})
+    shop.views("p", *V)
+    pause(segment, at=at("05-04"))
+    shop.build("05-04")
+    sweep_at("06-15")
+    assert shop.steps(segment) == shop.steps(user) == []
+
+
+def test_what_comes_to_use_a_segment_while_that_is_built_is_built_again(shop):
+    fans = shop.segment("fans", views())
+    shop.views("p", *V[:2])
+    build_chunks(shop, fans, views(2))
+    users = shop.segment("users", {"segment": "fans", "in": True}, live="05-02 12:00")
+    shop.build("05-02 13:00")
+    assert shop.steps(fans) == steps("join 05-02 12:00 edit")
+    assert shop.steps(users) in (steps("join 05-02 12:00 edit"), steps("join 05-02 13:00 edit"))
 
 
 def test_facts_keep_both_versions_true_while_one_is_built(shop):
