@@ -1,7 +1,8 @@
 """Which facts can change the answer of a rule: a fact wakes those rules alone that can feel it (rules.md 2.16)."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from segments.rules import tree
@@ -46,7 +47,7 @@ class Touched:
     accounts: bool = False
 
     def __or__(self, other: "Touched") -> "Touched":
-        return Touched(*(getattr(self, one.name) | getattr(other, one.name) for one in fields(self)))
+        return Touched(*(getattr(self, one.name) | getattr(other, one.name) for one in dataclasses.fields(self)))
 
 
 def touched_by(rule: Rule, segments: Mapping[str, OtherSegment] | None = None) -> Touched:
@@ -71,7 +72,7 @@ def parts(whole: Any) -> Iterator[Any]:
     """Yield a rule and all that it is made of: nodes, tests, windows."""
     if is_dataclass(whole) and not isinstance(whole, type):
         yield whole
-        for one in fields(whole):
+        for one in dataclasses.fields(whole):
             yield from parts(getattr(whole, one.name))
     elif isinstance(whole, tuple):
         for part in whole:
@@ -84,10 +85,11 @@ def _of_part(part: Any) -> Touched:
             return Touched(events=frozenset(EVERY_EVENT if name == VISIT else name for name in names))
         case ThisVisit() | SequenceCondition(is_same_visit=True) | Distinct(of=(tree.VISIT,)):
             return Touched(events=frozenset({EVERY_EVENT}))
-        case SituationCondition(field=field):
-            return Touched(fields=frozenset({field}))
-        case NearCondition():
-            return Touched(fields=frozenset({("place", "lat"), ("place", "lon")}))
+        case SituationCondition() | NearCondition():
+            fields = {part.field} if isinstance(part, SituationCondition) else {("place", "lat"), ("place", "lon")}
+            # Every event may begin another visit.
+            visits = {EVERY_EVENT} if part.seen == "this_visit" else set()
+            return Touched(fields=frozenset(fields), events=frozenset(visits))
         case AttributeCondition(attribute=name) | ItemsCondition(items=name):
             return Touched(attributes=frozenset({name[0]}))
         case IdentityCondition(kind=kind):

@@ -7,7 +7,18 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from audience import accounts, activity, attribute_names, attributes, identity, merging, recording, settling, timeline
+from audience import (
+    accounts,
+    activity,
+    attribute_names,
+    attributes,
+    consents,
+    identity,
+    merging,
+    recording,
+    settling,
+    timeline,
+)
 from audience.columns import batch_cursor, bigints, instants, integers, uuids
 from audience.instants import instant
 from audience.tenancy import acting_for
@@ -230,6 +241,7 @@ def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
         (merging._MOVE_EVENTS, "uu"),
         (merging._MOVE_ACCOUNTS, "uu"),
         (merging._MOVE_PROFILES, "uu"),
+        (consents.MOVE, "uu"),
         (membership_merging._READ, "u"),
         (membership_merging._MOVE_TRANSITIONS, "uu"),
     ],

@@ -27,7 +27,7 @@ from segments.rules.compiling.sql import (
     where_true,
 )
 from segments.rules.operators import OPERATORS, Operator
-from segments.rules.values import EACH, Name, Reads, ValueTest
+from segments.rules.values import EACH, Name, Pick, Reads, ValueTest
 from segments.rules.windows import Window
 
 _WINDOWS = get_args(Window)
@@ -85,8 +85,7 @@ def timeline(value: Sql, test: ValueTest, clock: Clock) -> Sql:
 
 
 def _dated(value: Sql, test: ValueTest, window: Window, clock: Clock) -> Sql:
-    if _row(test).shape != "window":
-        raise Uncompilable(f"“{test.operator}” takes no window.")
+    _row(test)
 
     def when(element: str) -> Sql:
         read = sql(f"segments_text({element})")
@@ -130,8 +129,11 @@ def claim(value: Sql, test: ValueTest) -> Sql:
 
 def _row(test: ValueTest) -> Operator:
     row = OPERATORS.get(test.operator)
-    if row is None or test.reads not in row.reads:
+    if row is None or test.reads not in row.reads or test.pick not in get_args(Pick):
         raise Uncompilable(f"“{test.operator}” is no test on values of the kind {test.reads}.")
+    is_window = isinstance(test.operand, _WINDOWS)
+    if (row.shape == "window") != is_window:
+        raise Uncompilable(f"“{test.operator}” cannot be asked with {test.operand!r}.")
     return row
 
 

@@ -29,6 +29,8 @@ from segments.rules.windows import (
 )
 
 ANNIVERSARY_HORIZON_DAYS = 400
+# After it nothing changes any more: Python, and so whoever reads a timeline, knows no year of five digits.
+LAST_CHANGE = Sql("'9999-12-31 00:00+00'::timestamptz")
 _X, _DAY = Sql("d.instant"), Sql("d.day")
 
 
@@ -43,8 +45,14 @@ def date_timeline(value: Sql, window: Window, clock: Clock, *, days_only: bool) 
     """Return when a text that is a date passes the window; never where it is none."""
     asked = asked_of(window, clock)
     return sql(
-        """(SELECT CASE WHEN d.day IS NOT NULL THEN {of_day} WHEN d.instant IS NOT NULL THEN {of_instant}
-        ELSE {never} END FROM (SELECT segments_day({value}) AS day, {instant} AS instant) d)""",
+        """(SELECT t.t * tstzmultirange(tstzrange(NULL, {last})) + CASE WHEN t.t @> {last}
+            THEN tstzmultirange(tstzrange({last}, NULL)) ELSE {never} END
+        FROM (
+            SELECT CASE WHEN d.day IS NOT NULL THEN {of_day} WHEN d.instant IS NOT NULL THEN {of_instant}
+                ELSE {never} END AS t
+            FROM (SELECT segments_day({value}) AS day, {instant} AS instant) d
+        ) t)""",
+        last=LAST_CHANGE,
         of_day=asked.of_day or NEVER,
         of_instant=asked.of_instant or NEVER,
         never=NEVER,

@@ -82,8 +82,8 @@ def read(
     `only` are conditions on time, by default those of the span. With `order`, ASC or DESC, and `most` no more entries
     are read than that for each name and person. `then` are columns that order those of one instant.
     """
-    if not pool.events.names:
-        raise Uncompilable("A condition about no event cannot be asked.")
+    if not pool.events.names or (ANY_EVENT[0] in pool.events.names and pool.events.names != ANY_EVENT):
+        raise Uncompilable("A condition is about events by their names, or about every event.")
     chosen = [sql("{x} AS x", x=X), sql("{r} AS r", r=pool.span.range)]
     chosen += [sql(f"{{column}} AS {name}", column=column) for name, column in columns]
     ending = f" ORDER BY {', '.join(f'{column} {order}' for column in ('x', *then))}" if order else ""

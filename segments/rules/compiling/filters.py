@@ -22,16 +22,19 @@ EVENT = Record("e.properties", "e.context")
 
 def is_dated(filters: Sequence[Filter]) -> bool:
     """Return whether the answer depends on when it is asked."""
-    for one in filters:
-        if isinstance(one, AllOf | AnyOf):
-            found = is_dated(one.children)
-        elif isinstance(one, Not):
-            found = is_dated([one.child])
-        else:
-            found = asking.is_dated(one.test)
-        if found:
-            return True
-    return False
+    return any(_is_dated(one) for one in filters)
+
+
+def _is_dated(one: Filter) -> bool:
+    match one:
+        case AllOf(children=children) | AnyOf(children=children):
+            return is_dated(children)
+        case Not(child=child):
+            return _is_dated(child)
+        case PropertyFilter(test=test) | ContextFilter(test=test):
+            return asking.is_dated(test)
+        case _:
+            raise Uncompilable("A filter that is unknown cannot be asked.")
 
 
 def claims(filters: Sequence[Filter], record: Record) -> tuple[Sql, ...]:

@@ -23,6 +23,9 @@ from segments.rules.tree import AccountCondition, IsMember, Joined, Left, People
 from segments.rules.values import CountTest
 from segments.rules.windows import Ever, ThisVisit, Window, Within
 
+# A membership without an end is stored with one that no calendar of ours reaches.
+INTERVAL = Sql("tstzrange(m.starts_at, CASE WHEN m.expires_at < '9999-01-01Z' THEN m.expires_at END)")
+
 
 def segment_timeline(node: SegmentCondition, scene: Scene) -> Sql:
     """Return when what is asked is true of any of the segments."""
@@ -73,10 +76,6 @@ def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
         within=(*scene.within, key),
     )
     return sql("({root} * {always})", root=inner.timeline(other.rule.root), always=ALWAYS)
-
-
-# A membership without an end is stored with one that no calendar of ours reaches.
-INTERVAL = Sql("tstzrange(m.starts_at, CASE WHEN m.expires_at < '9999-01-01Z' THEN m.expires_at END)")
 
 
 def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> Sql:
@@ -143,7 +142,7 @@ def _is_member(node: SegmentCondition, asks: IsMember, other: OtherSegment, memb
 def account_timeline(node: AccountCondition, scene: Scene) -> Sql:
     """Return when some account of the profile satisfies the node."""
     if scene.of != "profile" or scene.depth >= 2:
-        raise Uncompilable("Accounts are asked about from a rule about profiles, once.")
+        raise Uncompilable("Accounts are asked about from a rule about profiles, one crossing each way.")
     account = f"a{scene.depth}"
     return sql(
         f"""(SELECT coalesce(range_agg({{passes}}), {{never}}) FROM audience_accountmember {account}
@@ -156,7 +155,7 @@ def account_timeline(node: AccountCondition, scene: Scene) -> Sql:
 def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
     """Return when so many people of the account satisfy the node. Without people only a count can be true."""
     if scene.of != "account" or scene.depth >= 2:
-        raise Uncompilable("People are asked about from a rule about accounts, once.")
+        raise Uncompilable("People are asked about from a rule about accounts, one crossing each way.")
     person = f"p{scene.depth}"
     people = Sql(f"audience_accountmember {person} WHERE {person}.account_id = {scene.id}")
     inner = scene.of_other("profile", f"{person}.profile_id")

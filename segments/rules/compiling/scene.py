@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Literal, NamedTuple, TypeAlias
 from zoneinfo import available_timezones
 
@@ -36,6 +37,11 @@ class RuledSegment(NamedTuple):
 OtherSegment: TypeAlias = StoredSegment | RuledSegment
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a rule's meaning depends on outside itself.
@@ -51,7 +57,7 @@ class Surroundings:
     visit_gap: timedelta = timedelta(minutes=30)
     segments: Mapping[str, OtherSegment] = field(default_factory=dict)
     key: str = ""
-    zones: Collection[str] = field(default_factory=available_timezones)
+    zones: Collection[str] = field(default_factory=_zones)
 
 
 @dataclass(frozen=True)

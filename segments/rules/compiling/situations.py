@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from segments.rules.compiling import asking, events
 from segments.rules.compiling.events import Pool
-from segments.rules.compiling.filters import EVENT
 from segments.rules.compiling.scene import Scene, Uncompilable
 from segments.rules.compiling.sql import Sql, duration, opposite, sql
 from segments.rules.compiling.visits import end_of_visit, gap_of, start_of_visit
@@ -22,7 +21,7 @@ _MEDIUM = "(e.context #>> '{{source,medium}}')"
 
 
 def situation_timeline(node: SituationCondition, scene: Scene) -> Sql:
-    value = asking.value_at(EVENT.context or "", node.field)
+    value = asking.value_at("e.context", node.field)
     known = sql("segments_is_known({value})", value=value)
     if node.test.operator == "known":
         seen = _seen(node.field, node.seen, node.window, known, Sql("TRUE"), node.zone, scene)
@@ -35,7 +34,7 @@ def near_timeline(node: NearCondition, scene: Scene) -> Sql:
     lat, lon = (
         sql("segments_number({v})", v=asking.value_at("e.context", ("place", name))) for name in ("lat", "lon")
     )
-    known = sql("({lat} IS NOT NULL AND {lon} IS NOT NULL)", lat=lat, lon=lon)
+    known = sql("({lat} BETWEEN -90 AND 90 AND {lon} BETWEEN -180 AND 180)", lat=lat, lon=lon)
     haversine = sql(
         """power(sin(radians({lat} - {to_lat}) / 2), 2)
         + cos(radians({lat})) * cos(radians({to_lat})) * power(sin(radians({lon} - {to_lon}) / 2), 2)""",
@@ -45,7 +44,8 @@ def near_timeline(node: NearCondition, scene: Scene) -> Sql:
         to_lon=Sql("%s::float8", (str(node.lon),)),
     )
     is_near = sql(
-        f"2 * {EARTH_RADIUS_KM} * asin(sqrt(least(1, {{haversine}}))) <= {{km}}",
+        f"CASE WHEN {{known}} THEN 2 * {EARTH_RADIUS_KM} * asin(sqrt(least(1, {{haversine}}))) <= {{km}} END",
+        known=known,
         haversine=haversine,
         km=Sql("%s::float8", (str(node.km),)),
     )

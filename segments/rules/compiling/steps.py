@@ -104,6 +104,8 @@ def flat(spans: Sql, name: Name, reader: str) -> Sql:
 def of_amount(amount: Amount) -> Claim:
     """Return the claim about an amount; the spans are of those rows alone whose value is a number."""
     _check(amount.test)
+    if amount.kind not in _AMOUNTS:
+        raise Uncompilable(f"“{amount.kind}” is no amount.")
     return _AMOUNTS[amount.kind](amount.test)
 
 

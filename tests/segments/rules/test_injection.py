@@ -153,3 +153,47 @@ def test_a_regular_expression_stops_nobody(pattern):
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = '5s'")
         ask(rule, person.id, NOON)
+
+
+VALUES = [
+    10**4000, "9" * 1000, "9" * 2000, 1e300, -0.0, "1e5", "-", "", " ", True, None, {}, {"a": [1]}, [], [[[]]],
+    [None], ["x", 1, None, {"y": 2}], "2026-02-30", "2026-02-29", "2026-13-01", "0000-01-01", "0001-01-01",
+    "9999-12-31", "2026-05-01T25:00:00Z", "2026-05-01T10:00:00+14:59", "0001-01-01T00:00:00+14:00",
+    "2026-05-01T10:00:00.5Z", "1.2.3.4.5.6.7.8.9.10.11.12", "1." * 500, "Europe/Nowhere", "x" * 20_000,
+    "\u212b", "\u0130\u0149",
+]  # fmt: skip
+ASKED = [
+    {"equals": "x"}, {"matches": "x+$"}, {"like": "*x?"}, {"at_least": 1}, {"between": [1, 2]}, {"one_of": [1, 2]},
+    {"not_equals": 5}, {"equals": True}, {"known": False}, {"includes_any": ["x"]}, {"includes_all": [1]},
+    {"empty": False}, {"within_next": "3660d"}, {"more_than_ahead": "3660d"}, {"within": "1h"}, {"on": "2026-05-01"},
+    {"calendar": "this_year"}, {"calendar": {"last": 3, "unit": "quarter"}}, {"anniversary": {"within_next": "7d"}},
+    {"equals": "x", "pick": "all"}, {"at_least": 1, "pick": "last"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+def test_no_value_of_a_profile_stops_a_statement(value):
+    person = Person(
+        events=(
+            Event(
+                "view", NOON, {"v": value, "l": [value]}, {"place": {"lat": value, "lon": value}, "time_zone": value}
+            ),
+        ),
+        attributes={"v": Attribute(value, NOON), "time_zone": Attribute(value, NOON)},
+    )
+    put(person, make_advertiser())
+    about_v = [{"attribute": "v", **test} for test in ASKED]
+    about_v += [{"event": "view", "where": [{"property": name, **test}]} for test in ASKED for name in ("v", "l[]")]
+    about_v += [
+        {"event": "view", kind: {"of": name, "at_least": 1}}
+        for kind in ("sum", "avg", "min", "max", "distinct")
+        for name in ("v", "l[]")
+    ]
+    about_v += [
+        {"items": "v", "sum": {"of": "a", "at_least": 1}},
+        {"favourite": "v", "event": "view", "by": {"sum": "v"}, "equals": "x"},
+        {"near": {"lat": 1, "lon": 2, "km": 3}},
+        {"event": "view", "window": {"calendar": "today"}, "zone": "visitor"},
+    ]
+    for node in about_v:
+        ask(typed(node, ""), person.id, NOON)
