@@ -20,6 +20,8 @@ from audience import metrics
 CLOCKWORK = {
     "segments.tasks.sweep": 2,
     "segments.tasks.merge_counts": 5,
+    "segments.tasks.build_rules": 5,
+    "segments.tasks.drop_superseded": 3600,
     "pixels.tasks.merge_counts": 5,
     "exports.tasks.tick": 60,
     "exports.tasks.drop_kept_files": 3600,

@@ -19,6 +19,7 @@ from pixels.messages.batch import keep, kept_of
 from pixels.reasons import SUPPRESSING, Outcome, Reason
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
+from segments.waking import wake_by_changes, wakes_any
 
 EVENT_ID_MEMORY = 24 * HOUR
 
@@ -214,7 +215,9 @@ def put_changes(
     now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
     people = memory.people.recall(keys)
-    met = yield from _meet(keys - people.keys(), now)
+    met = yield from locate(keys - people.keys())
+    made = yield from make(keys - people.keys() - met.keys(), now)
+    met |= made
     people |= met
     asked: list[Asked] = []
     owners: list[Stored] = []
@@ -229,13 +232,17 @@ def put_changes(
         for one in people.values()
         if one.losses is not None and not is_to_be_seen(one, now)
     }
-    renewed = memory.renewals.of(asked, losses)
+    # Rules are asked under the profile's lock, with which a renewal does without.
+    does_wake = wakes_any([(one.advertiser_id, one.change.segment_id) for one in asked])
+    renewed = {} if does_wake else memory.renewals.of(asked, losses)
     rows, seen = yield from _lock_others(people, asked, renewed, now)
     outcome = fold(rows | renewed, asked, day_of)
     if renewed:
         yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
     else:
         yield [write(outcome)]
+    if does_wake or made:
+        yield from _wake(asked, made, now)
     for entry, decision in zip(owners, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
@@ -260,10 +267,13 @@ def _lock_others(
     return rows_of(found), known | (yield from see(others | known, now))
 
 
-def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:
-    """Find or make people."""
-    people = yield from locate(keys)
-    return people | (yield from make(keys - people.keys(), now))
+def _wake(asked: Sequence[Asked], made: Mapping[Key, Known], now: Instant) -> Talk[None]:
+    """Ask the rules that name the segments of a batch, and those that may take in who is new."""
+    yield from wake_by_changes(
+        [(one.advertiser_id, one.key[0], one.change.segment_id) for one in asked],
+        [(key.advertiser_id, known.profile_id) for key, known in made.items()],
+        now,
+    )
 
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:

@@ -34,6 +34,7 @@ from pixels.lastrows import CatalogueRows
 from pixels.messages.sender import KnownWriteKey
 from pixels.models import Pixel
 from pixels.parsing import Item
+from segments import rulebook
 from segments.models import Segment
 
 log = structlog.get_logger(__name__)
@@ -360,6 +361,7 @@ class Catalogue:
         """Read everything now, in the caller's thread."""
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             self._take(load(connection))
+            rulebook.refresh(connection)
 
     def day_of(self, advertiser_id: int, at: Instant) -> Day:
         """Return the advertiser's local day of an instant."""
@@ -401,7 +403,10 @@ class Catalogue:
             while not self._ended:
                 self._has_news = False
                 self._take(load(connection))
-                connections["default"].close()  # opened where a direct pixel was missing; no other use for it here
+                rulebook.refresh(connection)
+                connections[
+                    "default"
+                ].close()  # opened where a direct pixel or a rule was new; no other use for it here
                 self._sleep_until_news(connection)
 
     def _hear(self, _: psycopg.Notify) -> None:

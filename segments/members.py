@@ -17,9 +17,11 @@ from audience.days import LocalDays
 from audience.identity import BadIdentifier, Key, find_or_make, normalise
 from audience.instants import Instant, instant, microseconds
 from audience.talk import Talk, speak
+from segments import rulebook
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
 from segments.models import LARGEST_VALUE, Cause, Membership, Segment
+from segments.waking import wake_by_changes
 
 
 class Refused(models.TextChoices):
@@ -72,6 +74,7 @@ def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, caus
             keys[number] = Key(segment.advertiser_id, ask.kind, normalise(ask.kind, ask.identifier))
         except BadIdentifier:
             reasons[number] = reasons[number] or Refused.BAD_IDENTIFIER
+    rulebook.refresh()
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         return speak(cursor, _change(segment, asked, reasons, keys, instant(at), cause))
 
@@ -100,6 +103,10 @@ def _change(
     days = LocalDays({segment.advertiser_id: ZoneInfo(segment.advertiser.time_zone)})
     answers = [Answer(reason) for reason in reasons]
     decisions = yield from apply_changes(changes, days)
+    touched = [(one.advertiser_id, one.key[0], segment.pk) for one in changes]
+    # Some of them may be new; nobody is the worse for being asked about.
+    strangers = [(segment.advertiser_id, profile) for profile in {*profiles.values()}]
+    yield from wake_by_changes(touched, strangers, at)
     for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}
         notes = (*_notes(segment, asked[number]), *decision.notes)

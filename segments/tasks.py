@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from segments import counts, recount, retention, sweeper
+from segments import building, counts, recount, retention, sweeper
 
 
 @shared_task(ignore_result=True)
@@ -23,3 +23,13 @@ def forget_passers_by() -> None:
 @shared_task(ignore_result=True)
 def check_counts() -> None:
     recount.report_differences()
+
+
+@shared_task(ignore_result=True)
+def build_rules() -> None:
+    building.build()
+
+
+@shared_task(ignore_result=True)
+def drop_superseded() -> None:
+    building.drop_superseded()

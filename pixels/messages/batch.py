@@ -40,6 +40,7 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
     for (one, _), end in zip(good, recorded, strict=True):
         one.outcome = Outcome(end.outcome)
         one.error = MessageError(end.reason) if end.reason else None
+        one.joined, one.left = end.moves
     if new:
         yield [_COUNT(*_count_columns(new))]
     return kept

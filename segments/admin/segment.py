@@ -27,6 +27,7 @@ from segments.admin.trends import trends
 from segments.deletion import delete_segment
 from segments.membership import holds
 from segments.models import Membership, Segment, Transition
+from segments.versions import users_of
 
 TREND_DAYS = 30
 RECENT_MEMBERS = 12
@@ -216,6 +217,10 @@ class SegmentAdmin(RemovableAdmin):
         self.message_user(request, f"The segment “{obj}” is saved.", "success")
         return HttpResponseRedirect(self.url_of(obj, "overview"))
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A segment that rules of others name stays; `what_depends` says whose."""
+        return super().has_delete_permission(request, obj) and not (isinstance(obj, Segment) and users_of(obj))
+
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         delete_segment(obj)
 
@@ -223,4 +228,6 @@ class SegmentAdmin(RemovableAdmin):
         size = counts.size(row, timezone.now())
         if size:
             yield Use("Members", f"{size:,}", "are in no longer")
+        for version in users_of(row):
+            yield Use("Segment", version.segment.name, "uses it: change its rule first")
         yield from neighbours.uses_of(row)
