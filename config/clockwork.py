@@ -31,6 +31,7 @@ CLOCKWORK = {
     "audience.tasks.forget_merges": 24 * 3600,
     "pixels.tasks.forget_pages": 3600,
     "segments.tasks.forget_passers_by": 24 * 3600,
+    "segments.tasks.forget_event_counts": 24 * 3600,
     "segments.tasks.check_counts": 24 * 3600,
 }
 OFFERED_EVERY_SECONDS = 300

@@ -16,3 +16,4 @@ class SegmentsConfig(AppConfig):
         # Models can be imported only now.
         on_merge(import_module("segments.merging").merge_memberships)
         on_recorded(import_module("segments.waking").wake_by_messages)
+        on_recorded(import_module("segments.event_counts").count_events)

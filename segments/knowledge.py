@@ -6,6 +6,7 @@ from functools import cached_property
 from django.conf import settings
 from django.db import connection
 
+from segments.event_counts import event_counts
 from segments.rules.fields import AttributeType
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
@@ -67,7 +68,7 @@ class Knowledge:
         return None if kept is None else kept.days
 
     def event_counts(self) -> Mapping[str, int] | None:
-        return None
+        return self._event_counts
 
     def attributes(self, of: Of) -> Mapping[Name, AttributeType | None] | None:
         return self._attributes_of_profiles if of == "profile" else self._attributes_of_accounts
@@ -78,6 +79,10 @@ class Knowledge:
     def segments_used_by(self, key: str) -> Collection[str]:
         other = self._surroundings.segments.get(key)
         return segments_named(other.rule) if isinstance(other, RuledSegment) else ()
+
+    @cached_property
+    def _event_counts(self) -> Mapping[str, int]:
+        return event_counts(self._advertiser_id)
 
     @cached_property
     def _attributes_of_profiles(self) -> Mapping[Name, AttributeType | None]:

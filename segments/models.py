@@ -302,3 +302,31 @@ class SegmentDay(_Counts):
 
     class Meta(_Counts.Meta):
         constraints = [models.UniqueConstraint(fields=["segment", "day"], name="segment_day_once")]
+
+
+class _EventCount(TenantModel):
+    """How often an event came on a day of UTC, see `segments.event_counts`."""
+
+    advertiser = advertiser_key(is_checked=False)
+    name = models.CharField(max_length=255)
+    day = models.DateField()
+    came = models.BigIntegerField()
+
+    class Meta(TenantModel.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.day}"
+
+
+class EventDelta(_EventCount):
+    """What one batch has recorded, not yet merged."""
+
+    id = models.BigAutoField(primary_key=True)
+
+
+class EventDay(_EventCount):
+    """What one day has brought, merged."""
+
+    class Meta(_EventCount.Meta):
+        constraints = [models.UniqueConstraint(fields=["advertiser", "name", "day"], name="event_day_once")]

@@ -157,7 +157,7 @@ NEVER_IDS: dict[str, object] = {
     "rules": NEVER,
 }
 NEVER_WORDS: dict[str, object] = {
-    "code": "never",
+    "code": "unheard",
     "public_key": "neverneverneverN",
     "kind": "customer_id",
     "value": "never-1",
