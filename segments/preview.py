@@ -65,7 +65,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Preview:
-    """The numbers at `as_of`. `joins` and `leaves` are those that time brings within 24 hours.
+    """The numbers at `as_of`. `joins` and `leaves`: how many time alone brings in, and takes out, within 24 hours.
 
     `known` and `consents` are shares of those who were found, by kind of identifier and by purpose. `is_cut_short`:
     fewer were asked than would have been in time.
@@ -213,11 +213,11 @@ def _statement(rule: Rule, compiled: Compiled, leaves: list[Path]) -> Sql:
 
 _ASKED = """
     WITH s({of}_id) AS (SELECT unnest(%s::uuid[]))
-    SELECT array_agg(x.id), sum(m.joins)::int, sum(m.leaves)::int, {bits}
+    SELECT array_agg(x.id), count(*) FILTER (WHERE m.joins), count(*) FILTER (WHERE m.leaves), {bits}
     FROM (SELECT s.{of}_id AS id, {timelines} FROM s OFFSET 0) x
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE lower(r) > {as_of} AND lower(r) <= {as_of} + {ahead}) AS joins,
-            count(*) FILTER (WHERE upper(r) > {as_of} AND upper(r) <= {as_of} + {ahead}) AS leaves
+        SELECT bool_or(lower(r) > {as_of} AND lower(r) <= {as_of} + {ahead}) AS joins,
+            bool_or(upper(r) > {as_of} AND upper(r) <= {as_of} + {ahead}) AS leaves
         FROM unnest({root}) r
     ) m
 """

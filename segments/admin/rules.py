@@ -19,7 +19,7 @@ from audience.admin.profile import note_look
 from audience.finding import profiles_behind
 from audience.models import Account, Profile
 from audience.teams import Seat
-from audience.tenancy import current_advertiser_id
+from audience.tenancy import NoAdvertiser, current_advertiser_id
 from segments.actual import Teller
 from segments.checking import check, english_of
 from segments.preview import TOO_MANY, TOO_SLOW, Preview, count_exactly, preview
@@ -70,9 +70,11 @@ class RuleField(forms.CharField):
 
     def clean(self, value: Any) -> str:
         text = super().clean(value)
-        advertiser_id = current_advertiser_id()
-        if not text or advertiser_id is None:
+        if not text.strip():
             return ""
+        advertiser_id = current_advertiser_id()
+        if advertiser_id is None:
+            raise NoAdvertiser("A rule")
         checked = check(text, advertiser_id, surroundings_of(advertiser_id), own_key=self.own_key)
         if checked.saved is None:
             raise forms.ValidationError([f"{one.place}: {one.message}" for one in checked.problems])

@@ -74,6 +74,13 @@ def test_what_time_alone_brings_within_a_day_is_told(advertiser: Advertiser) -> 
     assert preview(rule_of({"not": VIEWED}), Surroundings(), advertiser.pk).joins.hits == 1
 
 
+def test_who_comes_and_goes_twice_in_a_day_is_one_of_those_who_do(advertiser: Advertiser) -> None:
+    make_profile(advertiser)
+    hours = {"any_of": [{"time": {"from": f"{hour:02}:00", "to": f"{hour:02}:30"}} for hour in range(24)]}
+    found = preview(rule_of(hours), Surroundings(), advertiser.pk)
+    assert (found.joins.hits, found.leaves.hits) == (1, 1)
+
+
 def test_shares_are_of_those_who_were_found(advertiser: Advertiser) -> None:
     known, unknown = make_profile(advertiser, email="jo@example.com"), make_profile(advertiser)
     make_profile(advertiser, phone="+4915112345678")
