@@ -18,6 +18,7 @@ CrashPoint = Literal[
     "profile.merged",
     "sweep.before_commit",
     "sweep.after_commit",
+    "rule.chunk",
     "export.claimed",
     "export.copying",
     "export.written",

@@ -1,12 +1,13 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
     look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
+    -> what rooms above do
 
 Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
 each sorted. What is decided before the profiles are locked is looked at again under the locks.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from django.conf import settings
@@ -17,10 +18,21 @@ from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.context import weather
 from audience.events import Fact
+from audience.instants import Instant
 from audience.messages import Message
 from audience.repeats import remember
 from audience.settling import Notes, settle
 from audience.talk import Talk
+
+
+class Moves(NamedTuple):
+    """The segments, by number, that a profile has joined and left by what a batch told."""
+
+    joined: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+
+
+NO_MOVES = Moves()
 
 
 class Recorded(NamedTuple):
@@ -30,6 +42,28 @@ class Recorded(NamedTuple):
     reason: str = ""
     profile_id: bytes | None = None
     notes: tuple[str, ...] = ()
+    moves: "Moves" = NO_MOVES
+
+
+class Happened(NamedTuple):
+    """What a batch has told, all of it stored: `made`, `merged` and `identified` are those of `settling.Settled`."""
+
+    facts: Sequence[Fact]
+    made: Collection[bytes]
+    merged: Mapping[bytes, int]
+    identified: Mapping[bytes, Collection[str]]
+    at: Instant  # none of the facts was received later
+
+
+# What a room above does when messages have been recorded; it says who has moved by that.
+Step = Callable[[Happened], Talk[Mapping[bytes, Moves]]]
+_steps: list[Step] = []
+
+
+def on_recorded(step: Step) -> None:
+    """Register what a room above does with what was recorded, in the same transaction, under the profiles' locks."""
+    if step not in _steps:
+        _steps.append(step)
 
 
 def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
@@ -43,9 +77,10 @@ def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
     yield from _drop_overfull(messages, ended)
     kept = [number for number, end in enumerate(ended) if end is None]
     if kept:
-        profiles, notes = yield from _put([messages[number] for number in kept])
+        profiles, notes, moves = yield from _put([messages[number] for number in kept])
         for number, profile, noted in zip(kept, profiles, notes, strict=True):
-            ended[number] = Recorded("applied", profile_id=profile, notes=noted)
+            moved = moves.get(profile, NO_MOVES)
+            ended[number] = Recorded("applied", profile_id=profile, notes=noted, moves=moved)
     return [end for end in ended if end is not None]
 
 
@@ -73,17 +108,22 @@ def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) ->
             ended[number] = Recorded("rejected", "too_many_properties")
 
 
-def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
-    """Put new messages where they belong; return the profile of each, and what is to be noted of it."""
-    profiles, notes = yield from settle(messages)
+def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes], dict[bytes, Moves]]]:
+    """Put new messages where they belong; return the profile of each, its notes, and who has moved."""
+    settled = yield from settle(messages)
     if settings.MUSTER_WEATHER_URL:
         messages = yield from weather.add_to(messages)
-    facts = [Fact(profile, message) for profile, message in zip(profiles, messages, strict=True)]
+    facts = [Fact(profile, message) for profile, message in zip(settled.profiles, messages, strict=True)]
     seen = [fact for fact in facts if fact.message.event]
     yield from events.append(seen)
     yield from touches.put(seen)
     yield from _put_traits(facts)
-    return profiles, notes
+    at = max(message.received_at for message in messages)
+    happened = Happened(facts, settled.made, settled.merged, settled.identified, at)
+    moves: dict[bytes, Moves] = {}
+    for step in _steps:
+        moves |= yield from step(happened)
+    return settled.profiles, settled.notes, moves
 
 
 def _put_traits(facts: Collection[Fact]) -> Talk[None]:

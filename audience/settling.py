@@ -4,6 +4,7 @@ First all is looked up and decided without a lock (`audience.resolution`); then 
 are locked, and all is looked up again. Only where nothing has changed is the rest written.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -83,8 +84,22 @@ class Found(NamedTuple):
         return sorted({profile for profile, _, _ in self.rows.values()})
 
 
-def settle(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]:
-    """Return the profile of each message, locked, and what is to be noted of the message.
+class Settled(NamedTuple):
+    """Whose messages are: the profile of each, locked, and what is to be noted of it.
+
+    Beside that what has become of profiles: which are new, into which another one went, by its advertiser, and which
+    kinds of identifiers each has got or lost.
+    """
+
+    profiles: list[bytes]
+    notes: list[Notes]
+    made: frozenset[bytes]
+    merged: Mapping[bytes, int]
+    identified: Mapping[bytes, frozenset[str]]
+
+
+def settle(messages: Sequence[Message]) -> Talk[Settled]:
+    """Find out whose messages are.
 
     Raises `ProfileGone` where somebody else changes meanwhile whose they are.
     """
@@ -95,7 +110,28 @@ def settle(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes]]]
     yield from _write(resolver, found, now)
     profiles = [resolver.find(profile) for profile in whose]
     _alarm([profile for profile, noted in zip(profiles, notes, strict=True) if SHARED in noted])
-    return profiles, list(notes)
+    merged = set(resolver.merges().values())
+    return Settled(
+        profiles,
+        list(notes),
+        frozenset(resolver.find(profile) for profile in resolver.new_profiles),
+        {
+            profile: message.advertiser_id
+            for profile, message in zip(profiles, messages, strict=True)
+            if profile in merged
+        },
+        _identified(resolver),
+    )
+
+
+def _identified(resolver: Resolver) -> dict[bytes, frozenset[str]]:
+    """Return which kinds of identifiers profiles have got or lost, by merges aside."""
+    kinds: dict[bytes, set[str]] = defaultdict(set)
+    for key in {*resolver.new_keys, *resolver.moved}:
+        kinds[resolver.find(resolver.places[key].profile_id)].add(key.kind)
+    for key, whence in resolver.moved.items():
+        kinds[resolver.find(whence)].add(key.kind)
+    return {profile: frozenset(some) for profile, some in kinds.items()}
 
 
 def _alarm(crowded: Sequence[bytes]) -> None:

@@ -12,6 +12,7 @@ from exports.api.runs import RunViewSet
 from pixels.api import PixelViewSet
 from segments.api.profiles import ProfileViewSet
 from segments.api.reports import ReportViewSet
+from segments.api.rules import RuleViewSet
 from segments.api.segments import SegmentViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -22,6 +23,7 @@ router.register("accounts", AccountViewSet, basename="api-accounts")
 router.register("destinations", DestinationViewSet, basename="api-destinations")
 router.register("exports", ExportViewSet, basename="api-exports")
 router.register("runs", RunViewSet, basename="api-runs")
+router.register("rules", RuleViewSet, basename="api-rules")
 router.register("reports", ReportViewSet, basename="api-reports")
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -20,6 +20,8 @@ from audience import metrics
 CLOCKWORK = {
     "segments.tasks.sweep": 2,
     "segments.tasks.merge_counts": 5,
+    "segments.tasks.build_rules": 5,
+    "segments.tasks.drop_superseded": 3600,
     "pixels.tasks.merge_counts": 5,
     "exports.tasks.tick": 60,
     "exports.tasks.drop_kept_files": 3600,
@@ -31,6 +33,7 @@ CLOCKWORK = {
     "pixels.tasks.forget_id_syncs": 24 * 3600,
     "pixels.tasks.forget_partner_ids": 24 * 3600,
     "segments.tasks.forget_passers_by": 24 * 3600,
+    "segments.tasks.forget_event_counts": 24 * 3600,
     "segments.tasks.check_counts": 24 * 3600,
 }
 OFFERED_EVERY_SECONDS = 300

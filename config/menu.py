@@ -13,13 +13,14 @@ from audience.teams import seat_at
 class Entry(NamedTuple):
     """One line of the menu: a model's list, as `app_label.model_name`, or another page of the model by its name.
 
-    Without a model it is a page of the site's own, for operators.
+    Without a model it is a page of the site's own, for operators. `is_for_makers`: who may add rows of the model.
     """
 
     title: str
     icon: str
     model: str
     page: str = "changelist"
+    is_for_makers: bool = False
 
     @property
     def link(self) -> str:
@@ -38,6 +39,7 @@ MENU = (
         "",
         (
             Entry("Segments", "group_work", "segments.segment"),
+            Entry("Try a rule", "rule", "segments.segment", "try_rule", is_for_makers=True),
             Entry("Pixels", "sensors", "pixels.pixel"),
             Entry("Audience", "person_search", "audience.profile"),
             Entry("Accounts", "apartment", "audience.account"),
@@ -96,7 +98,9 @@ def _may_open(entry: Entry, request: HttpRequest) -> bool:
     if not entry.model:
         return bool(getattr(request.user, "is_superuser", False))
     page = admin.site._registry.get(apps.get_model(entry.model))
-    return page is not None and page.has_view_permission(request)
+    if page is None:
+        return False
+    return page.has_add_permission(request) if entry.is_for_makers else page.has_view_permission(request)
 
 
 def site_title(request: HttpRequest) -> str:

@@ -16,8 +16,10 @@ from django.utils import timezone
 from audience.partitions import partition_names, partition_start, partitioned_models
 from exports.models import Run
 from pixels.models import FireDelta, MessageDelta
-from segments.models import SegmentDelta
+from segments.models import EventDelta, SegmentDelta
 
+# What batches append and a task merges.
+DELTAS = (SegmentDelta, EventDelta, FireDelta, MessageDelta)
 # A backlog is told up to here: who has more knows enough.
 MOST_COUNTED = 100_000
 QUEUES = ("celery", "exports")
@@ -79,7 +81,7 @@ def sweeper_lateness() -> float:
 
 def backlogs() -> list[Backlog]:
     """Return how many deltas wait to be merged."""
-    return [Backlog(_table(model), _count(_table(model))) for model in (SegmentDelta, FireDelta, MessageDelta)]
+    return [Backlog(_table(model), _count(_table(model))) for model in DELTAS]
 
 
 def oldest_delta_seconds() -> float:

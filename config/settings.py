@@ -222,6 +222,37 @@ MUSTER_PLACE_DATABASE = [Path(path).absolute() for path in env.list("MUSTER_PLAC
 # A weather service in the form of Open-Meteo, such as https://api.open-meteo.com/v1/forecast; unset: no weather.
 MUSTER_WEATHER_URL = environment.service_url(env.str("MUSTER_WEATHER_URL", default=""), "MUSTER_WEATHER_URL")
 
+# --- Rules of segments ----------------------------------------------------------------------------
+
+# Groups and conditions that one rule may have.
+MUSTER_RULE_CONDITIONS = env.int("MUSTER_RULE_CONDITIONS", default=1000)
+# How deep groups of a rule may stand in one another.
+MUSTER_RULE_DEPTH = env.int("MUSTER_RULE_DEPTH", default=10)
+# The longest rule as JSON, in bytes.
+MUSTER_RULE_BYTES = env.int("MUSTER_RULE_BYTES", default=1 << 20)
+# Filters on one event.
+MUSTER_RULE_FILTERS = env.int("MUSTER_RULE_FILTERS", default=50)
+# The largest number of events that a condition may ask for.
+MUSTER_RULE_COUNT = env.int("MUSTER_RULE_COUNT", default=10_000)
+# Steps of one sequence.
+MUSTER_RULE_STEPS = env.int("MUSTER_RULE_STEPS", default=10)
+# The longest window, in days.
+MUSTER_RULE_WINDOW_DAYS = env.int("MUSTER_RULE_WINDOW_DAYS", default=3660)
+# Values in one list.
+MUSTER_RULE_LIST_VALUES = env.int("MUSTER_RULE_LIST_VALUES", default=10_000)
+# The longest text in a test, in characters.
+MUSTER_RULE_TEXT = env.int("MUSTER_RULE_TEXT", default=2000)
+# The longest regular expression, in characters.
+MUSTER_RULE_PATTERN = env.int("MUSTER_RULE_PATTERN", default=200)
+# Segments that one condition may name.
+MUSTER_RULE_SEGMENTS = env.int("MUSTER_RULE_SEGMENTS", default=1000)
+# How many people a preview asks a rule about; where there are no more, its numbers are exact.
+MUSTER_PREVIEW_PEOPLE = env.int("MUSTER_PREVIEW_PEOPLE", default=20_000)
+# How long a preview may take, in seconds; what was asked until then is shown, with a wider range.
+MUSTER_PREVIEW_SECONDS = env.float("MUSTER_PREVIEW_SECONDS", default=10.0)
+# How long an exact count may take, in seconds; a larger audience is counted by the preview alone.
+MUSTER_EXACT_COUNT_SECONDS = env.float("MUSTER_EXACT_COUNT_SECONDS", default=25.0)
+
 # --- Logins and cookies ---------------------------------------------------------------------------
 
 PASSWORD_HASHERS = [

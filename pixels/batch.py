@@ -14,6 +14,7 @@ from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, l
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.messages import Message
+from audience.recording import Happened
 from audience.talk import Talk, reads, writes
 from pixels.facts import Fact, Fire, Withdrawal
 from pixels.idsyncs import note_id_syncs
@@ -25,6 +26,7 @@ from pixels.reasons import SUPPRESSING, Outcome
 from pixels.stored import Stored
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
+from segments.waking import wake_by_changes, wake_by_messages, wakes_any
 from segments.withdrawal import withdraw
 
 EVENT_ID_MEMORY = 24 * HOUR
@@ -243,7 +245,9 @@ def put_changes(
     now = max([entry.fire.received_at for entry, _ in applied])
     keys = {key for _, key in applied}
     people = memory.people.recall(keys)
-    met = yield from _meet(keys - people.keys(), now)
+    met = yield from locate(keys - people.keys())
+    made = yield from make(keys - people.keys() - met.keys(), now)
+    met |= made
     people |= met
     asked: list[Asked] = []
     owners: list[Stored] = []
@@ -261,15 +265,20 @@ def put_changes(
         for one in people.values()
         if one.losses is not None and not is_to_be_seen(one, now) and one.profile_id not in written
     }
-    renewed = memory.renewals.of(asked, losses)
+    # Rules are asked under the profile's lock, with which a renewal does without.
+    does_wake = wakes_any([(one.advertiser_id, one.change.segment_id) for one in asked])
+    renewed = {} if does_wake else memory.renewals.of(asked, losses)
     rows, seen = yield from _lock_others(people, asked, renewed, written, now)
     outcome = fold(rows | renewed, asked, day_of)
     if renewed:
         yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
     else:
         yield [write(outcome)]
-    if recording:
-        yield from append([_event_of(entry) for entry in recording])
+    recorded = [_event_of(entry) for entry in recording]
+    if recorded:
+        yield from append(recorded)
+    if does_wake or made or recorded:
+        yield from _wake(asked, made, recorded, now)
     for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
@@ -319,10 +328,17 @@ def _lock_others(
     return rows_of(found), known | (yield from see(others | known, now))
 
 
-def _meet(keys: set[Key], now: Instant) -> Talk[dict[Key, Known]]:
-    """Find or make people."""
-    people = yield from locate(keys)
-    return people | (yield from make(keys - people.keys(), now))
+def _wake(
+    asked: Sequence[Asked], made: Mapping[Key, Known], recorded: Sequence[OfProfile], now: Instant
+) -> Talk[None]:
+    """Ask the rules that name the segments or events of a batch, and those that may take in who is new."""
+    if recorded:
+        yield from wake_by_messages(Happened(recorded, (), {}, {}, now))
+    yield from wake_by_changes(
+        [(one.advertiser_id, one.key[0], one.change.segment_id) for one in asked],
+        [(key.advertiser_id, known.profile_id) for key, known in made.items()],
+        now,
+    )
 
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:

@@ -36,6 +36,7 @@ from pixels.messages.sender import KnownWriteKey
 from pixels.models import Pixel
 from pixels.parsing import Item
 from pixels.partners import PARTNERS, PIGGYBACKS, KnownPartner, KnownPiggyback, partners_of, piggybacks_of
+from segments import rulebook
 from segments.models import Segment
 
 log = structlog.get_logger(__name__)
@@ -376,6 +377,7 @@ class Catalogue:
         """Read everything now, in the caller's thread."""
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             self._take(load(connection))
+            rulebook.refresh(connection)
 
     def day_of(self, advertiser_id: int, at: Instant) -> Day:
         """Return the advertiser's local day of an instant."""
@@ -417,7 +419,10 @@ class Catalogue:
             while not self._ended:
                 self._has_news = False
                 self._take(load(connection))
-                connections["default"].close()  # opened where a direct pixel was missing; no other use for it here
+                rulebook.refresh(connection)
+                connections[
+                    "default"
+                ].close()  # opened where a direct pixel or a rule was new; no other use for it here
                 self._sleep_until_news(connection)
 
     def _hear(self, _: psycopg.Notify) -> None:

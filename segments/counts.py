@@ -15,8 +15,9 @@ from audience import deltas
 from segments.models import Segment
 
 # What moved the numbers of segments, by day, in one relation that every reader of counts asks: what is merged, what
-# is not, and the leaves by time that the sweeper has not published yet. One statement reads all three: neither merge
-# nor sweep counts anything twice. Needs `membership_due`: it reads what is overdue, a few seconds' worth.
+# is not, and the leaves and joins by time that the sweeper has not published yet. One statement reads all of it:
+# neither merge nor sweep counts anything twice. Needs `membership_due`: it reads what is overdue, a few seconds'
+# worth.
 MOVES_SQL = """
     SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
     FROM segments_segmentday WHERE segment_id = ANY(%(ids)s)
@@ -29,6 +30,13 @@ MOVES_SQL = """
     JOIN segments_segment s ON s.id = m.segment_id AND s.active_version = m.version
     JOIN audience_advertiser a ON a.id = m.advertiser_id
     WHERE m.sweep_at <= %(at)s AND m.expires_at <= %(at)s AND m.segment_id = ANY(%(ids)s)
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT m.segment_id, (m.starts_at AT TIME ZONE a.time_zone)::date, count(*)::int, 0, 0, 0, 0
+    FROM segments_membership m
+    JOIN segments_segment s ON s.id = m.segment_id AND s.active_version = m.version
+    JOIN audience_advertiser a ON a.id = m.advertiser_id
+    WHERE m.sweep_at <= %(at)s AND m.sweep_at <= m.starts_at AND m.starts_at <= %(at)s AND m.segment_id = ANY(%(ids)s)
     GROUP BY 1, 2
 """
 _SIZES = f"""

@@ -17,9 +17,11 @@ from audience.days import LocalDays
 from audience.instants import Instant, instant, microseconds
 from audience.named import Named, Nobody, find_named
 from audience.talk import Talk, speak
+from segments import rulebook
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
 from segments.models import LARGEST_VALUE, Cause, Membership, Segment
+from segments.waking import wake_by_changes
 
 
 class Refused(models.TextChoices):
@@ -64,6 +66,7 @@ def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, caus
     A refused one does not hold back the others. Adding makes a profile for an identifier that is not known yet,
     except for browser ids, which only our cookie makes; removing makes none.
     """
+    rulebook.refresh()
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         return speak(cursor, _change(segment, asked, instant(at), cause))
 
@@ -84,6 +87,10 @@ def _change(segment: Segment, asked: Sequence[Ask], at: Instant, cause: Cause) -
             changes.append(Asked.of(segment.advertiser_id, who, change, at))
     days = LocalDays({segment.advertiser_id: ZoneInfo(segment.advertiser.time_zone)})
     decisions = yield from apply_changes(changes, days)
+    touched = [(one.advertiser_id, one.key[0], segment.pk) for one in changes]
+    # Some of them may be new; nobody is the worse for being asked about.
+    strangers = [(segment.advertiser_id, profile) for profile in {one.key[0] for one in changes}]
+    yield from wake_by_changes(touched, strangers, at)
     for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}
         notes = (*_notes(segment, asked[number]), *decision.notes)

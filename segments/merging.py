@@ -72,7 +72,7 @@ def _fold(
     active: set[RowKey] = set()
     for profile, segment, version, *state, re_add, active_version in rows:
         key = whither.get(profile, profile), segment, version
-        found[key].append(Interval._make(state))
+        found[key].append(_begun(Interval._make(state), at))
         re_adds[key] = re_add
         if profile in whither:
             has_gone.add(key)
@@ -86,6 +86,13 @@ def _fold(
             outcome.steps.extend(Published(owners[key[0]], key, step) for step in steps)
     count_steps(outcome.tallies, outcome.steps, day_of)
     return outcome
+
+
+def _begun(row: Interval, at: Instant) -> Interval:
+    """Return a row, or a marker where somebody is to join later, by time. The rule is asked anew after the merge."""
+    if row.sweep_at is not None and row.sweep_at <= row.starts_at:
+        return row._replace(starts_at=at, expires_at=at, sweep_at=None)
+    return row
 
 
 def unite(intervals: Iterable[Interval], re_add: str, at: Instant) -> tuple[Interval, tuple[Step, ...]]:

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -12,6 +13,7 @@ from django.utils import timezone
 from audience.models import HostListField, Profile
 from audience.partitions import Partitioning
 from audience.tenancy import TenantModel, advertiser_key
+from segments.ranges import RangesField
 
 MINUTES_OF_A_DAY = 24 * 60
 DEFAULT_LIFETIME_MINUTES = 30 * MINUTES_OF_A_DAY
@@ -158,10 +160,57 @@ class Segment(TenantModel):
         return timedelta(minutes=self.longest_lifetime_minutes or self.lifetime_minutes)
 
 
+class RuleVersion(TenantModel):
+    """A rule as it was saved for a segment. `Membership` rows with its number are its members.
+
+    One of a segment serves, and at most one is being built beside it. A change of meaning makes a new one.
+    """
+
+    class State(models.TextChoices):
+        BUILDING = "building", "Being built: another version serves"
+        ACTIVE = "active", "Serves"
+        SUPERSEDED = "superseded", "Replaced by a later one"
+        FAILED = "failed", "Could not be built"
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, db_constraint=False, related_name="versions")
+    number = models.PositiveIntegerField()
+    rule = models.TextField()  # JSON in its saved form (rules.md 1.1)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
+    failure = models.CharField(max_length=1000, blank=True)
+    complete_since = models.DateTimeField(null=True)  # the switch to it
+    # A segment that uses an edited one is built and switched together with it: this is the edited one's version.
+    lead = models.ForeignKey(
+        "self", on_delete=models.CASCADE, db_constraint=False, null=True, related_name="followers"
+    )
+    # How far everybody is computed: the last profile that is done, and how many that are of how many.
+    built_to = models.UUIDField(null=True)
+    profiles_done = models.BigIntegerField(default=0)
+    profiles_total = models.BigIntegerField(default=0)
+    # What repeats is written out up to a horizon only; from this instant on it is written out anew.
+    refresh_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["advertiser", "id"], name="rule_version_of_advertiser"),
+            models.UniqueConstraint(fields=["segment", "number"], name="rule_version_once"),
+            models.UniqueConstraint(
+                fields=["segment", "state"],
+                name="rule_version_serves_alone",
+                condition=models.Q(state__in=["active", "building"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Version {self.number} of {self.segment_id}"
+
+
 class Membership(TenantModel):
     """A profile is in a segment at t when `starts_at <= t < expires_at`: read it through `segments.membership`.
 
-    A row outlives its interval as a marker, so that a fact that comes late finds what has decided after it.
+    A row outlives its interval as a marker, so that a fact that comes late finds what has decided after it. By a
+    rule the interval may lie ahead.
     """
 
     pk = models.CompositePrimaryKey("profile_id", "segment_id", "version")
@@ -183,7 +232,10 @@ class Membership(TenantModel):
     # Never later than the next change that time brings and nobody has published; NULL when there is none.
     # A re-fire that moves the end further away leaves it, which keeps the update HOT: the sweeper, when it comes
     # by, sees that the member is still in and sets it to the new end.
+    # Up to `starts_at`: the join, by time, is still to be published.
     sweep_at = models.DateTimeField(null=True)
+    # By a rule: the later ranges of the timeline, which the sweeper brings up one after the other.
+    upcoming = RangesField(null=True)
 
     class Meta(TenantModel.Meta):
         indexes = [
@@ -207,6 +259,7 @@ class Cause(models.TextChoices):
     MERGE = "merge", "two profiles became one"
     CONSENT = "consent", "consent was withdrawn"
     ERASURE = "erasure", "the person was erased"
+    SEGMENT = "segment", "a change in another segment"
 
 
 class Transition(TenantModel):
@@ -265,3 +318,31 @@ class SegmentDay(_Counts):
 
     class Meta(_Counts.Meta):
         constraints = [models.UniqueConstraint(fields=["segment", "day"], name="segment_day_once")]
+
+
+class _EventCount(TenantModel):
+    """How often an event came on a day of UTC, see `segments.event_counts`."""
+
+    advertiser = advertiser_key(is_checked=False)
+    name = models.CharField(max_length=255)
+    day = models.DateField()
+    came = models.BigIntegerField()
+
+    class Meta(TenantModel.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.day}"
+
+
+class EventDelta(_EventCount):
+    """What one batch has recorded, not yet merged."""
+
+    id = models.BigAutoField(primary_key=True)
+
+
+class EventDay(_EventCount):
+    """What one day has brought, merged."""
+
+    class Meta(_EventCount.Meta):
+        constraints = [models.UniqueConstraint(fields=["advertiser", "name", "day"], name="event_day_once")]

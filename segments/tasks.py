@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from segments import counts, recount, retention, sweeper
+from segments import building, counts, event_counts, recount, retention, sweeper
 
 
 @shared_task(ignore_result=True)
@@ -13,6 +13,7 @@ def sweep() -> None:
 @shared_task(ignore_result=True)
 def merge_counts() -> None:
     counts.merge_deltas()
+    event_counts.merge_deltas()
 
 
 @shared_task(ignore_result=True)
@@ -23,3 +24,18 @@ def forget_passers_by() -> None:
 @shared_task(ignore_result=True)
 def check_counts() -> None:
     recount.report_differences()
+
+
+@shared_task(ignore_result=True)
+def build_rules() -> None:
+    building.build()
+
+
+@shared_task(ignore_result=True)
+def drop_superseded() -> None:
+    building.drop_superseded()
+
+
+@shared_task(ignore_result=True)
+def forget_event_counts() -> None:
+    event_counts.forget()

@@ -11,6 +11,7 @@ from audience.unlinking import unlink
 from segments.changes import DayOf, Outcome, Published, Tally, count_steps, write
 from segments.membership import Change, Interval, decide
 from segments.models import Cause
+from segments.waking import wake_by_changes
 
 # One range of the key per profile. Locked against renewals (`segments.renewals`).
 _READ = reads(
@@ -34,6 +35,8 @@ def withdraw(keys: Collection[Key], at: Instant, day_of: DayOf) -> Talk[None]:
     outcome = _end(rows, owners, at, day_of)
     if outcome.owners:
         yield [write(outcome)]
+        ended = [(owner, profile, segment) for (profile, segment, _), owner in outcome.owners.items()]
+        yield from wake_by_changes(ended, (), at)
 
 
 def _end(rows: Rows, owners: Mapping[bytes, int], at: Instant, day_of: DayOf) -> Outcome:

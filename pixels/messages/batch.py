@@ -53,6 +53,7 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
     for (one, _), end in zip(good, recorded, strict=True):
         one.outcome = Outcome(end.outcome)
         one.error = MessageError(end.reason) if end.reason else None
+        one.joined, one.left = end.moves
     if changed := [one for one, _ in good if one.outcome is not Outcome.APPLIED]:
         yield [_END(*_key_columns(changed), *_end_columns(changed))]
     if new:

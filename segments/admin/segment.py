@@ -21,12 +21,13 @@ from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin, Use
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
-from segments.admin import neighbours, reports
+from segments.admin import neighbours, reports, rules
 from segments.admin.forms import SegmentForm
 from segments.admin.trends import trends
 from segments.deletion import delete_segment
 from segments.membership import holds
 from segments.models import Membership, Segment, Transition
+from segments.versions import users_of
 
 TREND_DAYS = 30
 RECENT_MEMBERS = 12
@@ -126,11 +127,28 @@ class SegmentAdmin(RemovableAdmin):
         return [*self.pages, *neighbours.pages]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.loads)
-        return [path("loads/", view, name="segments_segment_loads"), *super().get_urls()]
+        pages = (
+            ("loads/", self.loads, "loads"),
+            ("try-a-rule/", self.try_rule, "try_rule"),
+            ("try-a-rule/checks/", self.rule_checks, "rule_checks"),
+            ("try-a-rule/numbers/", self.rule_numbers, "rule_numbers"),
+        )
+        own = [
+            path(at, self.admin_site.admin_view(view), name=f"segments_segment_{name}") for at, view, name in pages
+        ]
+        return [*own, *super().get_urls()]
 
     def loads(self, request: HttpRequest) -> HttpResponse:
         return reports.loads(self, request)
+
+    def try_rule(self, request: HttpRequest) -> HttpResponse:
+        return rules.try_rule(self, request)
+
+    def rule_checks(self, request: HttpRequest) -> HttpResponse:
+        return rules.rule_checks(self, request)
+
+    def rule_numbers(self, request: HttpRequest) -> HttpResponse:
+        return rules.rule_numbers(self, request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
         return super().get_queryset(request).select_related("advertiser")
@@ -201,6 +219,10 @@ class SegmentAdmin(RemovableAdmin):
         self.message_user(request, f"The segment “{obj}” is saved.", "success")
         return HttpResponseRedirect(self.url_of(obj, "overview"))
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A segment that rules of others name stays; `what_depends` says whose."""
+        return super().has_delete_permission(request, obj) and not (isinstance(obj, Segment) and users_of(obj))
+
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         delete_segment(obj)
 
@@ -208,4 +230,6 @@ class SegmentAdmin(RemovableAdmin):
         size = counts.size(row, timezone.now())
         if size:
             yield Use("Members", f"{size:,}", "are in no longer")
+        for version in users_of(row):
+            yield Use("Segment", version.segment.name, "uses it: change its rule first")
         yield from neighbours.uses_of(row)

@@ -111,6 +111,11 @@ class English:
             return _line(node.which, words.past, where, when)
         return self._counted(node.aggregate, words, where, when)
 
+    def again(self, node: EventCondition) -> str:
+        """Return what one more of its events would be: "view a product in shoes again"."""
+        words = self._words(node.events)
+        return _line(words.base, self._where(node.events), "again") if words.base else "do it again"
+
     def _counted(self, aggregate: Aggregate, words: EventWords, where: str, when: str) -> str:
         match aggregate:
             case Count(CountTest(operator="none")):

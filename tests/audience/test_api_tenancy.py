@@ -102,7 +102,7 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     return Rows(
         caller,
         {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk, "reports": segment.pk}
-        | {"accounts": account.pk}
+        | {"accounts": account.pk, "rules": segment.pk}
         | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"}
         | {"key": account.key},
@@ -155,9 +155,10 @@ NEVER_IDS: dict[str, object] = {
     "exports": NEVER,
     "runs": NEVER,
     "reports": NEVER,
+    "rules": NEVER,
 }
 NEVER_WORDS: dict[str, object] = {
-    "code": "never",
+    "code": "unheard",
     "public_key": "neverneverneverN",
     "kind": "customer_id",
     "value": "never-1",
@@ -223,7 +224,7 @@ PLACES = [in_the_path, in_the_query, in_the_body]
 
 def comparable(answer: Any, ids: dict[str, object], words: dict[str, object]) -> tuple[int, str]:
     """Return status and body, with what was asked for written alike."""
-    text = re.sub(r'"(id|public_key|created_at|reference)":("[^"]*"|\d+)', r'"\1":NEW', answer.content.decode())
+    text = re.sub(r'"(id|public_key|created_at|as_of|reference)":("[^"]*"|\d+)', r'"\1":NEW', answer.content.decode())
     for value in sorted(map(str, {**ids, **words}.values()), key=len, reverse=True):
         text = text.replace(value, "ASKED")
     return answer.status_code, text
@@ -330,6 +331,10 @@ MATRIX = {
     "runs.cancel": (Role.MANAGER, False),
     "runs.download": (Role.VIEWER, True),
     "reports.segment_loads": (Role.VIEWER, False),
+    "rules.json_schema": (Role.VIEWER, False),
+    "rules.validate": (Role.ANALYST, False),
+    "rules.preview": (Role.ANALYST, False),
+    "rules.why": (Role.ANALYST, True),
 }
 
 

@@ -68,6 +68,7 @@ def make_rows(folder_name: str) -> tuple[str, dict[str, int | UUID]]:
         )
     ids |= {"accounts/2f1d0c55-8a8b-6c1e-5b7e-4b1f0a9d3c77": account.pk}
     ids |= {"segments/12": segment.pk, "pixels/21": pixel.pk, '"segment": 12': segment.pk, "[12]": segment.pk}
+    ids |= {'"profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11"': person.pk}
     ids |= {'"destination": 3': destination.pk, '"export": 7': export.pk}
     return make_caller(advertiser).token, ids
 

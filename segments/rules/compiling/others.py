@@ -23,7 +23,8 @@ from segments.rules.tree import AccountCondition, IsMember, Joined, Left, People
 from segments.rules.values import CountTest
 from segments.rules.windows import Ever, ThisVisit, Window, Within
 
-INTERVAL = Sql("tstzrange(m.starts_at, nullif(m.expires_at, 'infinity'))")
+# A membership without an end is stored with one that no calendar of ours reaches.
+INTERVAL = Sql("tstzrange(m.starts_at, CASE WHEN m.expires_at < '9999-01-01Z' THEN m.expires_at END)")
 
 
 def segment_timeline(node: SegmentCondition, scene: Scene) -> Sql:

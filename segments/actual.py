@@ -1,0 +1,303 @@
+"""What is the case, condition by condition: how often, how much, which value, and the events that count.
+
+The rows are those that the compiled condition reads, so that what is shown is what decides. A condition about chains,
+changes, favourites, segments, companies or people has no row of its own: whether it holds is all there is to say.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from segments.rules import phrases
+from segments.rules.compiling import asking, events, steps
+from segments.rules.compiling.events import X
+from segments.rules.compiling.known import attribute_value
+from segments.rules.compiling.scene import Scene, Surroundings, Uncompilable
+from segments.rules.compiling.spans import Span, forgotten_after
+from segments.rules.compiling.sql import AS_OF_SQL, Sql, bigint, sql, text
+from segments.rules.tree import (
+    AttributeCondition,
+    BucketCondition,
+    ConsentCondition,
+    EventCondition,
+    IdentityCondition,
+    ItemsCondition,
+    NearCondition,
+    Node,
+    PersonCondition,
+    Rule,
+    SituationCondition,
+    TimeCondition,
+)
+from segments.rules.values import Amount, Count, Distinct, Name
+
+EVENTS_SHOWN = 10
+LONGEST_VALUE = 200
+_COLUMNS = [("at", X), ("id", Sql("e.id")), ("name", Sql("e.name"))]
+_MEDIUM = "(e.context #>> '{{source,medium}}')"
+
+
+@dataclass(frozen=True)
+class CountedEvent:
+    """An event that counts; a visit has the id of its first one."""
+
+    id: UUID
+    name: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What is the case, in words, and the newest events that count."""
+
+    says: str
+    events: tuple[CountedEvent, ...] = ()
+
+
+class Teller:
+    """Says instants by the clock of an advertiser: "3 May 12:00", with the year where it is another one."""
+
+    def __init__(self, zone: str, as_of: datetime) -> None:
+        self._zone = ZoneInfo(zone)
+        self._year = as_of.astimezone(self._zone).year
+
+    def instant(self, at: datetime, between: str = " ") -> str:
+        local = at.astimezone(self._zone)
+        day = phrases.day(local.date())
+        return f"{day.removesuffix(f' {self._year}')}{between}{local:%H:%M}"
+
+
+def scene_of(rule: Rule, surroundings: Surroundings) -> Scene:
+    """Return where the conditions of a rule stand that are across no crossing."""
+    return Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, _compile_nothing)
+
+
+def _compile_nothing(node: Node, scene: Scene) -> Sql:
+    raise Uncompilable("What holds other conditions has no row of its own.")
+
+
+def fact_of(node: Node, scene: Scene) -> Sql | None:
+    """Return JSON that tells what is the case, for `say`; None where there is nothing to tell."""
+    row = _FACTS.get(type(node))
+    return row[0](node, scene) if row else None
+
+
+def say(node: Node, fact: str | None, teller: Teller) -> Actual:
+    """Return what JSON of `fact_of` tells."""
+    told = None if fact is None else json.loads(fact, parse_float=Decimal)
+    said: Actual = _FACTS[type(node)][1](node, told, teller)
+    return said
+
+
+# Events.
+
+
+def _events(node: EventCondition, scene: Scene) -> Sql:
+    found = events.pool(scene, node.events, node.zone, node.window)
+    number = Sql("NULL::jsonb")
+    if node.which != "any" and not found.is_dated:
+        # The one event decides, whether its span covers the time or not.
+        kept = forgotten_after(Span(X), X, scene.surroundings.retention)
+        order = "ASC" if node.which == "first" else "DESC"
+        rows = events.read(found, _COLUMNS, only=kept.only, order=order, most=1)
+    else:
+        rows = sql(
+            "SELECT * FROM ({rows}) q WHERE q.r @> {as_of}", rows=events.spans(found, _COLUMNS), as_of=AS_OF_SQL
+        )
+        number = _number(node, found)
+    return sql(
+        """(SELECT jsonb_build_object('count', count(*), 'number', {number}, 'events', jsonb_agg(
+            jsonb_build_object('id', q.id, 'name', q.name, 'at', q.at)) FILTER (WHERE q.place <= {most}))
+        FROM (SELECT q.*, row_number() OVER (ORDER BY q.at DESC, q.id DESC) AS place
+            FROM ({rows}) q ORDER BY place) q)""",
+        number=number,
+        most=bigint(EVENTS_SHOWN),
+        rows=rows,
+    )
+
+
+def _number(node: EventCondition, found: events.Pool) -> Sql:
+    """Return what the aggregate comes to, over the events that count."""
+    match node.aggregate:
+        case Amount(kind=kind, of=name):
+            chosen, reader = f"{kind}(q.v)", "segments_number({value})"
+        case Distinct(of=name):
+            chosen, reader = "count(DISTINCT q.v)", "segments_key({value})"
+        case Count():
+            return Sql("NULL::jsonb")
+    values = steps.flat(events.spans(found, [("v", events.event_value(found, name))]), name, reader)
+    return sql(
+        f"(SELECT to_jsonb({chosen}) FROM ({{values}}) q WHERE q.r @> {{as_of}})", values=values, as_of=AS_OF_SQL
+    )
+
+
+_OF_AMOUNTS = {"sum": "adds up to", "avg": "on average", "min": "at the lowest", "max": "at the highest"}
+
+
+def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
+    found = tuple(
+        CountedEvent(UUID(one["id"]), one["name"], datetime.fromisoformat(one["at"])) for one in fact["events"] or ()
+    )
+    if not found:
+        return Actual("never" if node.which != "any" else "not once")
+    newest = teller.instant(found[0].occurred_at)
+    if node.which != "any":
+        return Actual(f"{'the first' if node.which == 'first' else 'the last'} {newest}", found)
+    times = "once" if fact["count"] == 1 else f"{fact['count']:,} times"
+    counted = f"{times}, newest {newest}"
+    number = fact["number"]
+    match node.aggregate:
+        case Distinct():
+            return Actual(f"{number:,} different; {counted}", found)
+        case Amount(kind=kind):
+            amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
+            return Actual(f"{amount}; {counted}", found)
+    return Actual(counted, found)
+
+
+def _decimal(number: Any) -> str:
+    """Return a number to at most four decimals: an average has as many as PostgreSQL likes."""
+    return phrases.number(round(Decimal(str(number)), 4))
+
+
+# What is known.
+
+
+def _attribute(node: AttributeCondition, scene: Scene) -> Sql:
+    return attribute_value(node.attribute, scene)
+
+
+def _items(node: ItemsCondition, scene: Scene) -> Sql:
+    value = attribute_value(node.items, scene)
+    return sql(
+        "(SELECT CASE WHEN jsonb_typeof(l.v) = 'array' THEN to_jsonb(jsonb_array_length(l.v)) END"
+        " FROM (SELECT {value} AS v OFFSET 0) l)",
+        value=value,
+    )
+
+
+def _say_items(node: ItemsCondition, fact: Any, teller: Teller) -> Actual:
+    return Actual("unknown" if fact is None else f"{fact:,} {'line' if fact == 1 else 'lines'}")
+
+
+def _say_value(node: Any, fact: Any, teller: Teller) -> Actual:
+    if fact is None or (isinstance(fact, str) and not fact.strip()):
+        return Actual("unknown")
+    said = ", ".join(map(str, fact)) if isinstance(fact, list) else phrases.value(fact)
+    return Actual(said if len(said) <= LONGEST_VALUE else f"{said[:LONGEST_VALUE]}…")
+
+
+def _identity(node: IdentityCondition, scene: Scene) -> Sql:
+    return sql(
+        f"""(SELECT to_jsonb(count(*)) FROM audience_identifier d
+        WHERE d.profile_id = {scene.id} AND d.kind = {{kind}})""",
+        kind=text(node.kind),
+    )
+
+
+def _say_identity(node: IdentityCondition, fact: Any, teller: Teller) -> Actual:
+    return Actual(f"{fact:,} of this kind" if fact else "none of this kind")
+
+
+def _person(node: PersonCondition, scene: Scene) -> Sql:
+    return Sql(
+        f"""(SELECT jsonb_agg(DISTINCT replace(d.kind, '_', ' ')) FROM audience_identifier d
+        WHERE d.profile_id = {scene.id} AND d.kind IN ('customer_id', 'email', 'phone'))"""
+    )
+
+
+def _say_person(node: PersonCondition, fact: Any, teller: Teller) -> Actual:
+    return Actual(f"known by {phrases.listed(fact, 'and')}" if fact else "neither customer id nor email nor phone")
+
+
+def _consent(node: ConsentCondition, scene: Scene) -> Sql:
+    return sql(
+        f"""(SELECT jsonb_build_object('state', c.state, 'since', c.since, 'until', c.until)
+        FROM audience_consent c WHERE c.profile_id = {scene.id} AND c.purpose = {{purpose}})""",
+        purpose=text(node.purpose),
+    )
+
+
+def _say_consent(node: ConsentCondition, fact: Any, teller: Teller) -> Actual:
+    if fact is None:
+        return Actual("unknown")
+    until = f" until {teller.instant(datetime.fromisoformat(fact['until']))}" if fact["until"] else ""
+    return Actual(f"{fact['state']} since {teller.instant(datetime.fromisoformat(fact['since']))}{until}")
+
+
+def _situation(node: SituationCondition, scene: Scene) -> Sql:
+    return _seen(asking.value_at("e.context", node.field), node.field, node.seen == "first", scene)
+
+
+def _near(node: NearCondition, scene: Scene) -> Sql:
+    lat, lon = (asking.value_at("e.context", ("place", name)) for name in ("lat", "lon"))
+    return _seen(
+        sql("(nullif(jsonb_build_array({lat}, {lon}), '[null, null]'))", lat=lat, lon=lon),
+        ("place",),
+        node.seen == "first",
+        scene,
+    )
+
+
+def _seen(value: Sql, field: Name, is_first: bool, scene: Scene) -> Sql:
+    """Return the first or the last known value; a step within the site is no source, a direct visit the last one."""
+    also, before = "", ""
+    if field[0] == "source":
+        also = f" AND {_MEDIUM} IS DISTINCT FROM 'internal'"
+        before = "" if is_first else f"{_MEDIUM} IS NOT DISTINCT FROM 'direct', "
+    return sql(
+        f"""(SELECT jsonb_build_object('value', {{value}}, 'at', e.occurred_at) FROM audience_event e
+        WHERE e.profile_id = {scene.id} AND segments_is_known({{value}}){also}
+        ORDER BY {before}e.occurred_at {"ASC" if is_first else "DESC"} LIMIT 1)""",
+        value=value,
+    )
+
+
+def _say_seen(node: SituationCondition | NearCondition, fact: Any, teller: Teller) -> Actual:
+    if fact is None:
+        return Actual("unknown")
+    value = _say_value(node, fact["value"], teller).says
+    return Actual(f"{value}, seen {teller.instant(datetime.fromisoformat(fact['at']))}")
+
+
+# The clock and chance.
+
+
+def _time(node: TimeCondition, scene: Scene) -> Sql:
+    return sql(
+        "to_jsonb(to_char({as_of} AT TIME ZONE {zone}, 'FMDay HH24:MI'))",
+        as_of=AS_OF_SQL,
+        zone=scene.zone_of(node.zone),
+    )
+
+
+def _bucket(node: BucketCondition, scene: Scene) -> Sql:
+    salt = scene.surroundings.key if node.salt is None else node.salt
+    return sql(
+        f"""to_jsonb(((('x' || substr(encode(sha256(convert_to({{salt}} || '/' || {scene.id}::text, 'UTF8')), 'hex'),
+        1, 12))::bit(48)::bigint * 10000) >> 48)::numeric / 100)""",
+        salt=text(salt),
+    )
+
+
+def _say_bucket(node: BucketCondition, fact: Any, teller: Teller) -> Actual:
+    return Actual(f"its share number is {Decimal(str(fact)):.2f}")
+
+
+_FACTS: dict[type[Any], tuple[Callable[[Any, Scene], Sql], Callable[[Any, Any, Teller], Actual]]] = {
+    EventCondition: (_events, _say_events),
+    AttributeCondition: (_attribute, _say_value),
+    ItemsCondition: (_items, _say_items),
+    IdentityCondition: (_identity, _say_identity),
+    PersonCondition: (_person, _say_person),
+    ConsentCondition: (_consent, _say_consent),
+    SituationCondition: (_situation, _say_seen),
+    NearCondition: (_near, _say_seen),
+    TimeCondition: (_time, _say_value),
+    BucketCondition: (_bucket, _say_bucket),
+}

@@ -1,0 +1,158 @@
+"""Compute a rule for everybody, in chunks of profiles in the order of their ids; how far that is stands in rows.
+
+Each chunk is a transaction of its own under the locks of its profiles. So the work may be stopped, killed and taken
+up again anywhere. One builds at a time; a second finds that and leaves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.db.utils import DataError, ProgrammingError
+from django.utils import timezone
+
+from audience.columns import batch_cursor
+from audience.crash import crash_point
+from audience.instants import instant
+from audience.models import Profile
+from audience.talk import speak
+from segments.evaluation import evaluate
+from segments.models import Cause, Membership, RuleVersion
+from segments.rulebook import Entry, entry_of
+from segments.rules.refusals import RuleRefused
+from segments.rules.timeline import Uncompilable
+from segments.versions import switch
+
+log = structlog.get_logger(__name__)
+
+CHUNK_PROFILES = 2_000
+# Until then every process has heard of a new version, and its batches keep it true.
+HEARD_AFTER = timedelta(seconds=3)
+# Any number that no other advisory lock of ours has.
+_ONE_BUILDER = 0xB11D
+_CHUNK = """
+    SELECT id FROM audience_profile WHERE advertiser_id = %s AND id > %s ORDER BY id LIMIT %s FOR NO KEY UPDATE
+"""
+_FIRST = UUID(int=0)
+
+State = RuleVersion.State
+Progress = Callable[[RuleVersion], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was done: versions that serve now, and those that failed."""
+
+    switched: int = 0
+    failed: int = 0
+
+
+def build(*, now: datetime | None = None, progress: Progress = lambda _: None) -> Built | None:
+    """Build all that waits, and write anew what repeats where half of it is used; None where somebody is at it.
+
+    `now` is for tests: the moment of every question, and of the switch.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ONE_BUILDER])
+        if not cursor.fetchone()[0]:
+            return None
+        try:
+            return _build(now, progress)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_BUILDER])
+
+
+def _build(now: datetime | None, progress: Progress) -> Built:
+    switched = failed = 0
+    heard = (now or timezone.now()) - (timedelta(0) if now else HEARD_AFTER)
+    leads = RuleVersion.all_advertisers.filter(state=State.BUILDING, lead=None, created_at__lte=heard)
+    for lead in leads.order_by("id"):
+        group = [lead, *RuleVersion.all_advertisers.filter(lead=lead, state=State.BUILDING).order_by("id")]
+        try:
+            entries = _entries(group)
+            if _walk(lead, entries, Cause.EDIT, now, progress) and switch(_in_order(group, entries), now):
+                switched += 1
+        except (RuleRefused, Uncompilable, DataError, ProgrammingError) as error:
+            _fail(group, error)
+            failed += 1
+    _refresh(now, progress)
+    return Built(switched, failed)
+
+
+def _entries(group: list[RuleVersion]) -> list[Entry]:
+    return sorted((entry_of(version) for version in group), key=lambda entry: entry.place)
+
+
+def _in_order(group: list[RuleVersion], entries: list[Entry]) -> list[RuleVersion]:
+    """A segment switches before those that use it."""
+    places = {entry.ruled.segment_id: number for number, entry in enumerate(entries)}
+    return sorted(group, key=lambda version: places[version.segment_id])
+
+
+def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetime | None, progress: Progress) -> bool:
+    """Ask rules about all profiles from where the version has come; return whether the end is reached."""
+    versions = RuleVersion.all_advertisers.filter(pk=version.pk)
+    if version.built_to is None:
+        total = Profile.all_advertisers.filter(advertiser_id=version.advertiser_id).count()
+        versions.update(profiles_total=total)
+    while True:
+        with transaction.atomic():
+            found = versions.filter(state=version.state).first()
+            if found is None:
+                return False
+            profiles = _next_profiles(found)
+            if not profiles:
+                return True
+            with batch_cursor(connection.connection) as cursor:
+                at = instant(now or timezone.now())
+                speak(cursor, evaluate([(entry.ruled, profiles, cause) for entry in entries], at))
+            found.built_to = UUID(bytes=profiles[-1])
+            found.profiles_done += len(profiles)
+            found.save(update_fields=["built_to", "profiles_done"])
+            crash_point("rule.chunk")
+        progress(found)
+
+
+def _next_profiles(version: RuleVersion) -> list[bytes]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CHUNK, [version.advertiser_id, version.built_to or _FIRST, CHUNK_PROFILES])
+        return [profile.bytes for (profile,) in cursor.fetchall()]
+
+
+def _fail(group: list[RuleVersion], error: Exception) -> None:
+    """The version that serves goes on to do so."""
+    log.error("rule_not_built", segment=group[0].segment_id, version=group[0].number, error=str(error))
+    ids = [version.pk for version in group]
+    RuleVersion.all_advertisers.filter(pk__in=ids, state=State.BUILDING).update(
+        state=State.FAILED, failure=str(error)[:1000]
+    )
+
+
+def _refresh(now: datetime | None, progress: Progress) -> None:
+    """Ask those rules again whose timelines are written out up to a horizon, when half of it is used."""
+    due = RuleVersion.all_advertisers.filter(
+        state=State.ACTIVE, refresh_at__lte=now or timezone.now(), segment__is_active=True, segment__deleted_at=None
+    )
+    for version in due.order_by("id"):
+        entry = entry_of(version)
+        begun = now or timezone.now()
+        RuleVersion.all_advertisers.filter(pk=version.pk).update(built_to=None, profiles_done=0)
+        version.refresh_from_db()
+        horizon = entry.ruled.compiled.horizon
+        if _walk(version, [entry], Cause.TIME, now, progress):
+            RuleVersion.all_advertisers.filter(pk=version.pk).update(
+                refresh_at=None if horizon is None else begun + horizon / 2
+            )
+
+
+def drop_superseded(*, most: int = 20_000) -> int:
+    """Delete the rows of versions that serve no more; return how many."""
+    dropped = 0
+    for version in RuleVersion.all_advertisers.filter(state__in=[State.SUPERSEDED, State.FAILED]):
+        rows = Membership.all_advertisers.filter(segment_id=version.segment_id, version=version.number)
+        while ids := list(rows.values_list("profile_id", flat=True)[:most]):
+            dropped += rows.filter(profile_id__in=ids).delete()[0]
+    return dropped

@@ -1,0 +1,190 @@
+"""The rules that serve or are being built, compiled, and by which facts they are woken: an immutable book.
+
+Every process has one. A door's is read anew whenever its catalogue hears of an edit; others call `refresh` before
+they change anything.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import psycopg
+import structlog
+from django.db import connection
+
+from segments.evaluation import Ruled
+from segments.models import RuleVersion
+from segments.rules.nodes import segments_named
+from segments.rules.refusals import RuleRefused
+from segments.rules.silence import may_hold_of_strangers
+from segments.rules.timeline import RuledSegment, Surroundings, Uncompilable, compile_rule
+from segments.rules.touching import EVERY_EVENT, Touched, touched_by
+from segments.rules.tree import Rule
+from segments.rules.values import Name
+from segments.surroundings import Written, rule_of, surroundings_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A version of a rule in the book."""
+
+    ruled: Ruled
+    touched: Touched
+    is_for_strangers: bool
+    place: int = 0  # a segment comes before those that use it
+
+
+class Wakes(NamedTuple):
+    """What has been told of a profile: names of facts, as `Touched` has them. `strangers`: it is new."""
+
+    events: Collection[str] = ()
+    fields: Collection[Name] = ()
+    attributes: Collection[str] = ()
+    kinds: Collection[str] = ()
+    purposes: Collection[str] = ()
+    segments: Collection[str] = ()
+    accounts: bool = False
+    is_stranger: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """One advertiser's rules. `codes` are those of the segments, by id, that wake a rule as a fact does."""
+
+    entries: tuple[Entry, ...]
+    codes: Mapping[int, str] = field(default_factory=dict)
+    fields: frozenset[Name] = frozenset()
+    by_name: Mapping[tuple[str, object], tuple[Entry, ...]] = field(default_factory=dict)
+
+    def woken_by(self, told: Wakes) -> set[Entry]:
+        """Return the rules that feel any of it."""
+        names: list[tuple[str, object]] = [("events", name) for name in told.events]
+        if told.events:
+            names.append(("events", EVERY_EVENT))
+        names += [("fields", name) for name in told.fields]
+        names += [("attributes", name) for name in told.attributes]
+        names += [("kinds", name) for name in told.kinds]
+        names += [("purposes", name) for name in told.purposes]
+        names += [("segments", name) for name in told.segments]
+        if told.accounts:
+            names.append(("accounts", True))
+        if told.is_stranger:
+            names.append(("strangers", True))
+        return {entry for name in names for entry in self.by_name.get(name, ())}
+
+
+Book = Mapping[int, Rules]  # by advertiser
+
+_ROWS = """
+    SELECT g.advertiser_id, g.id, g.code, g.is_active, g.active_version, a.time_zone, v.id, v.number, v.state,
+        v.lead_id, md5(v.rule)
+    FROM segments_segment g JOIN audience_advertiser a ON a.id = g.advertiser_id
+    LEFT JOIN segments_ruleversion v ON v.segment_id = g.id AND v.state IN ('active', 'building')
+    WHERE g.deleted_at IS NULL AND g.advertiser_id IN (
+        SELECT advertiser_id FROM segments_ruleversion WHERE state IN ('active', 'building')
+    )
+    ORDER BY g.advertiser_id, g.id, v.number
+"""
+
+
+class _Shelf:
+    """Where the process keeps its book, and what it was made of."""
+
+    book: Book = {}
+    made_of: Mapping[int, object] = {}
+
+
+def current() -> Book:
+    """Return the book as this process read it last."""
+    return _Shelf.book
+
+
+def refresh(reader: psycopg.Connection[tuple[Any, ...]] | None = None) -> Book:
+    """Read what has changed since the last time, and return the book. Only what has changed is compiled."""
+    if reader is not None:
+        rows: list[tuple[Any, ...]] = reader.execute(_ROWS).fetchall()
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(_ROWS)
+            rows = cursor.fetchall()
+    found: dict[int, list[object]] = defaultdict(list)
+    for advertiser_id, *row in rows:
+        found[advertiser_id].append(tuple(row))
+    made_of = {advertiser_id: tuple(its) for advertiser_id, its in found.items()}
+    book = {
+        advertiser_id: _Shelf.book[advertiser_id]
+        if advertiser_id in _Shelf.book and _Shelf.made_of.get(advertiser_id) == its
+        else rules_of(advertiser_id)
+        for advertiser_id, its in made_of.items()
+    }
+    _Shelf.book, _Shelf.made_of = book, made_of
+    return book
+
+
+def rules_of(advertiser_id: int) -> Rules:
+    """Return the rules of an advertiser, compiled. One that cannot be is left out: it takes nobody in."""
+    states = [RuleVersion.State.ACTIVE, RuleVersion.State.BUILDING]
+    versions = RuleVersion.all_advertisers.filter(advertiser_id=advertiser_id, state__in=states)
+    versions = versions.filter(segment__deleted_at=None).select_related("segment").order_by("id")
+    entries = []
+    for version in versions:
+        if version.state == RuleVersion.State.ACTIVE and not version.segment.is_active:
+            continue
+        try:
+            entries.append(entry_of(version))
+        except (RuleRefused, Uncompilable) as error:
+            log.warning("rule_left_out", segment=version.segment_id, version=version.number, error=str(error))
+    return _bound(sorted(entries, key=lambda entry: entry.place), surroundings_of(advertiser_id))
+
+
+def entry_of(version: RuleVersion) -> Entry:
+    """Compile a version; one that is being built beside what else is built with it. Raises where it cannot be."""
+    around = replace(surroundings_of(version.advertiser_id, _built_with(version)), key=version.segment.code)
+    rule = rule_of(version.rule)
+    compiled = compile_rule(rule, around)
+    ruled = Ruled(version.advertiser_id, version.segment_id, version.number, compiled)
+    is_for_strangers = may_hold_of_strangers(rule.root)
+    return Entry(ruled, touched_by(rule, around.segments), is_for_strangers, _depth(rule, around))
+
+
+def _built_with(version: RuleVersion) -> Mapping[int, Written]:
+    if version.state != RuleVersion.State.BUILDING:
+        return {}
+    lead = version.lead_id or version.pk
+    group = RuleVersion.all_advertisers.filter(advertiser_id=version.advertiser_id, state=RuleVersion.State.BUILDING)
+    return {one.segment_id: Written(one.number, one.rule) for one in group if lead in (one.pk, one.lead_id)}
+
+
+def _depth(rule: Rule, around: Surroundings) -> int:
+    """Return how many segments by rules lie below a rule, one used by the other."""
+    others = [around.segments.get(key) for key in segments_named(rule)]
+    return max((1 + _depth(other.rule, around) for other in others if isinstance(other, RuledSegment)), default=0)
+
+
+def _bound(entries: Iterable[Entry], around: Surroundings) -> Rules:
+    entries = tuple(entries)
+    by_name: dict[tuple[str, object], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        touched = entry.touched
+        for kind in ("events", "fields", "attributes", "kinds", "purposes", "segments"):
+            for name in getattr(touched, kind):
+                by_name[kind, name].append(entry)
+        if touched.accounts:
+            by_name["accounts", True].append(entry)
+        if entry.is_for_strangers:
+            by_name["strangers", True].append(entry)
+    named = {name for kind, name in by_name if kind == "segments"}
+    return Rules(
+        entries,
+        {other.id: key for key, other in around.segments.items() if key in named},
+        frozenset(field for entry in entries for field in entry.touched.fields),
+        {name: tuple(some) for name, some in by_name.items()},
+    )
+
+
+def forget() -> None:
+    """Forget what was read, as a new process has nothing."""
+    _Shelf.book, _Shelf.made_of = {}, {}

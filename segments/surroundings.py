@@ -1,0 +1,53 @@
+"""What the meaning of an advertiser's rules depends on: its clock, how long it keeps events, its other segments."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from audience.models import Advertiser, Event
+from segments.models import RuleVersion, Segment
+from segments.rules.reading.rules import read
+from segments.rules.refusals import RuleRefused
+from segments.rules.timeline import OtherSegment, RuledSegment, StoredSegment, Surroundings
+from segments.rules.tree import Rule
+
+
+class Written(NamedTuple):
+    """A version of a segment's rule, by its number and its saved form."""
+
+    number: int
+    rule: str
+
+
+def surroundings_of(advertiser_id: int, serving: Mapping[int, Written] | None = None) -> Surroundings:
+    """Return what the rules of an advertiser are compiled for.
+
+    `serving` are versions, by the segment's id, that take the place of those that serve: an edit is built with what
+    will serve once it is done.
+    """
+    segments = Segment.all_advertisers.filter(advertiser_id=advertiser_id, deleted_at=None)
+    versions = RuleVersion.all_advertisers.filter(advertiser_id=advertiser_id, state=RuleVersion.State.ACTIVE)
+    written = {version.segment_id: Written(version.number, version.rule) for version in versions}
+    written |= serving or {}
+    return Surroundings(
+        zone=Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id),
+        retention=timedelta(days=Event.partitioning.keep_days),
+        segments={segment.code: _other(segment, written.get(segment.pk)) for segment in segments},
+    )
+
+
+def _other(segment: Segment, written: Written | None) -> OtherSegment:
+    """Return a segment by its rule; one of pixels, or paused, or with a rule that is none any more, by its rows."""
+    if written is not None and segment.is_active:
+        try:
+            return RuledSegment(segment.pk, written.number, rule_of(written.rule), segment.code)
+        except RuleRefused:
+            pass
+    return StoredSegment(segment.pk, segment.active_version)
+
+
+@lru_cache(4096)
+def rule_of(text: str) -> Rule:
+    """Return a rule from its saved form; raise `RuleRefused` where this version of Muster does not know it."""
+    return read(text).rule

@@ -1,0 +1,250 @@
+"""The versions of a segment's rule: a rule is saved, built for everybody beside the one that serves, and switched to.
+
+While a version is built, facts keep both true. One instant, the switch, lets the new one serve; then those who differ
+between the two join or leave. Segments that use the edited one are built and switched with it.
+"""
+
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from segments.evaluation import switch_lock
+from segments.models import Cause, RuleVersion, Segment
+from segments.rulebook import entry_of
+from segments.rules.catalogue import Catalogue
+from segments.rules.limits import Limits
+from segments.rules.nodes import segments_named
+from segments.rules.reading.rules import read
+from segments.rules.writing import write
+from segments.surroundings import rule_of
+from segments.sweeper import sweep_segment
+
+State = RuleVersion.State
+
+
+class NotAllowed(Exception):
+    """Why something cannot be done to a rule; the text is for people."""
+
+
+@transaction.atomic
+def save_rule(
+    segment: Segment,
+    text: str,
+    *,
+    author: User | None = None,
+    catalogue: Catalogue | None = None,
+    limits: Limits | None = None,
+    at: datetime | None = None,
+) -> RuleVersion:
+    """Save a rule for a segment and return its version, which is to be built; raise `RuleRefused`.
+
+    A change of notes and labels alone goes into the version that is there, and nothing is built.
+    """
+    if segment.kind != Segment.Kind.RULE:
+        raise NotAllowed("Members of this segment are put in by pixels, the API or an upload.")
+    rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
+    if not segment.is_active:
+        raise NotAllowed("The segment is paused. Resume it first.")
+    if rule.of != "profile":
+        raise NotAllowed("A segment has profiles for members; a rule about accounts has none to give it.")
+    # Two edits at once come one after the other.
+    Segment.all_advertisers.select_for_update().get(pk=segment.pk)
+    versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
+    newest = versions.filter(state__in=[State.ACTIVE, State.BUILDING]).first()
+    if newest is not None and _meaning(rule_of(newest.rule)) == _meaning(rule):
+        newest.rule = write(rule)
+        newest.save(update_fields=["rule"])
+        return newest
+    if not versions.exists():
+        _serve_nobody(segment)
+    return _begin(segment, write(rule), author, at or timezone.now())
+
+
+# Who would come in by time does not.
+_PAUSE = """
+    UPDATE segments_membership m SET upcoming = NULL, starts_at = least(m.starts_at, %(at)s),
+        expires_at = CASE WHEN m.starts_at > %(at)s THEN %(at)s ELSE m.expires_at END,
+        sweep_at = CASE WHEN m.starts_at > %(at)s THEN NULL ELSE m.sweep_at END
+    WHERE m.segment_id = %(segment)s AND m.version = %(version)s AND (m.starts_at > %(at)s OR m.upcoming IS NOT NULL)
+"""
+
+
+@transaction.atomic
+def pause(segment: Segment, *, author: User | None = None, at: datetime | None = None) -> None:
+    """Let a segment take nobody in; its members leave at their ends. Those that use it are built anew."""
+    at = at or timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(segment.advertiser_id)])
+        sweep_segment(segment.pk, [segment.active_version], at)
+        cursor.execute(_PAUSE, {"at": at, "segment": segment.pk, "version": segment.active_version})
+    segment.is_active = False
+    segment.save(update_fields=["is_active"])
+    RuleVersion.all_advertisers.filter(segment=segment, state=State.BUILDING).update(state=State.SUPERSEDED)
+    _mend([segment], author, at)
+
+
+@transaction.atomic
+def resume(segment: Segment, *, author: User | None = None, at: datetime | None = None) -> RuleVersion:
+    """Let a paused segment take people in again: its rule is built anew, as after an edit."""
+    segment.is_active = True
+    segment.save(update_fields=["is_active"])
+    rule = RuleVersion.all_advertisers.filter(segment=segment).exclude(state=State.FAILED).latest("number").rule
+    return _begin(segment, rule, author, at or timezone.now())
+
+
+def users_of(segment: Segment) -> list[RuleVersion]:
+    """Return the versions, serving or being built, of rules that name a segment."""
+    return [
+        version
+        for version in RuleVersion.all_advertisers.filter(
+            advertiser_id=segment.advertiser_id, state__in=[State.ACTIVE, State.BUILDING], segment__deleted_at=None
+        ).select_related("segment")
+        if version.segment_id != segment.pk and segment.code in segments_named(rule_of(version.rule))
+    ]
+
+
+def _serve_nobody(segment: Segment) -> None:
+    """Before its first rule is built a segment serves a version that has no rows."""
+    segment.active_version = 0
+    segment.save(update_fields=["active_version"])
+
+
+def _begin(segment: Segment, rule: str, author: User | None, at: datetime) -> RuleVersion:
+    """Begin a version, and one of each segment that uses this one; what was being built of these is dropped."""
+    lead = _begin_one(segment, rule, author, at, None)
+    done, waiting = {segment.pk}, [segment]
+    while waiting:
+        for user in users_of(waiting.pop()):
+            if user.segment_id not in done and user.state == State.ACTIVE and user.segment.is_active:
+                done.add(user.segment_id)
+                _begin_one(user.segment, user.rule, author, at, lead)
+                waiting.append(user.segment)
+    return lead
+
+
+def _begin_one(
+    segment: Segment, rule: str, author: User | None, at: datetime, lead: RuleVersion | None
+) -> RuleVersion:
+    versions = RuleVersion.all_advertisers.filter(segment=segment)
+    unfinished = versions.filter(state=State.BUILDING).first()
+    if unfinished is not None and lead is not None:
+        rule = unfinished.rule  # an edit of its own, which goes on beside the one that it uses
+    if unfinished is not None:
+        versions.filter(pk=unfinished.pk).update(state=State.SUPERSEDED)
+        RuleVersion.all_advertisers.filter(lead=unfinished, state=State.BUILDING).update(lead=lead)
+    newest = versions.order_by("-number").values_list("number", flat=True).first() or 0
+    # `save()` of the segment tells every process of the new version.
+    version = RuleVersion.all_advertisers.create(
+        advertiser_id=segment.advertiser_id,
+        segment=segment,
+        number=newest + 1,
+        rule=rule,
+        author=author,
+        created_at=at,
+        lead=lead,
+    )
+    segment.save(update_fields=["active_version"])
+    return version
+
+
+def _meaning(part: Any) -> Any:
+    """Return a rule, or a part of one, without what its author only notes down."""
+    if is_dataclass(part) and not isinstance(part, type):
+        kept = {field.name: _meaning(getattr(part, field.name)) for field in fields(part) if field.name != "path"}
+        kept |= {name: "" for name in ("note", "label") if name in kept}
+        return replace(part, **kept)
+    return tuple(_meaning(one) for one in part) if isinstance(part, tuple) and type(part) is tuple else part
+
+
+# Who differs between the version that served and the one that does from this instant on. What was due by then is
+# published already.
+_SWITCH = """
+    WITH ask AS (
+        SELECT %(at)s::timestamptz AS at, %(advertiser)s::bigint AS advertiser_id, %(segment)s::bigint AS segment_id,
+            %(old)s::int AS old, %(new)s::int AS new
+    ), was AS MATERIALIZED (
+        SELECT m.profile_id, m.starts_at FROM segments_membership m JOIN ask
+            ON m.segment_id = ask.segment_id AND m.version = ask.old
+        WHERE m.starts_at <= ask.at AND ask.at < m.expires_at
+    ), comes AS MATERIALIZED (
+        SELECT m.profile_id FROM segments_membership m JOIN ask
+            ON m.segment_id = ask.segment_id AND m.version = ask.new
+        WHERE m.starts_at <= ask.at AND ask.at < m.expires_at
+    ), steps AS MATERIALIZED (
+        SELECT coalesce(w.profile_id, c.profile_id) AS profile_id, c.profile_id IS NOT NULL AS is_join
+        FROM was w FULL JOIN comes c ON c.profile_id = w.profile_id
+        WHERE w.profile_id IS NULL OR c.profile_id IS NULL
+    ), joined AS (
+        UPDATE segments_membership m SET starts_at = ask.at, last_added_at = ask.at
+        FROM steps s CROSS JOIN ask WHERE s.is_join AND m.profile_id = s.profile_id
+            AND m.segment_id = ask.segment_id AND m.version = ask.new
+    ), stayed AS (
+        UPDATE segments_membership m SET starts_at = w.starts_at, last_added_at = w.starts_at
+        FROM was w JOIN comes c ON c.profile_id = w.profile_id CROSS JOIN ask
+        WHERE m.profile_id = w.profile_id AND m.segment_id = ask.segment_id AND m.version = ask.new
+            AND m.starts_at <> w.starts_at
+    ), published AS (
+        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
+        SELECT ask.advertiser_id, s.profile_id, ask.segment_id, ask.at,
+            CASE WHEN s.is_join THEN 'join' ELSE 'leave' END, %(cause)s
+        FROM steps s CROSS JOIN ask ON CONFLICT DO NOTHING
+    )
+    INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
+        monthly_uniques)
+    SELECT ask.advertiser_id, ask.segment_id, (ask.at AT TIME ZONE a.time_zone)::date,
+        count(*) FILTER (WHERE s.is_join), count(*) FILTER (WHERE NOT s.is_join), 0, 0, 0
+    FROM steps s CROSS JOIN ask JOIN audience_advertiser a ON a.id = ask.advertiser_id GROUP BY 1, 2, 3
+"""
+
+
+def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
+    """Let versions that are built together serve, in one instant; return whether they do.
+
+    False where another edit has taken their place meanwhile. Facts that concern this advertiser's rules wait.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        advertiser_id = group[0].advertiser_id
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(advertiser_id)])
+        ids = [version.pk for version in group]
+        waiting = RuleVersion.all_advertisers.select_for_update().filter(pk__in=ids, state=State.BUILDING)
+        if len(waiting) != len(ids):
+            return False
+        at = at or timezone.now()
+        switched: list[Segment] = []
+        for version in group:
+            segment = Segment.all_advertisers.get(pk=version.segment_id)
+            old, new = segment.active_version, version.number
+            sweep_segment(segment.pk, [old, new], at)
+            keys = {"advertiser": advertiser_id, "segment": segment.pk, "old": old, "new": new}
+            cursor.execute(_SWITCH, {"at": at, "cause": Cause.EDIT, **keys})
+            RuleVersion.all_advertisers.filter(segment=segment, number=old).update(state=State.SUPERSEDED)
+            refresh_at = _refresh_at(version, at)
+            RuleVersion.all_advertisers.filter(pk=version.pk).update(
+                state=State.ACTIVE, complete_since=at, refresh_at=refresh_at
+            )
+            segment.active_version = new
+            segment.save(update_fields=["active_version"])
+            switched.append(segment)
+        _mend(switched, None, at)
+    return True
+
+
+def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
+    """Build anew what uses changed segments and was not built with them: it was saved or changed meanwhile."""
+    ids = {segment.pk for segment in changed}
+    for user in [user for segment in changed for user in users_of(segment) if user.segment_id not in ids]:
+        if user.state == State.BUILDING:
+            RuleVersion.all_advertisers.filter(pk=user.lead_id or user.pk).update(built_to=None, profiles_done=0)
+        elif user.segment.is_active and user.segment_id not in ids:
+            ids.add(user.segment_id)
+            _begin(user.segment, user.rule, author, at)
+
+
+def _refresh_at(version: RuleVersion, at: datetime) -> datetime | None:
+    """Return when half of what is written out is used (rules.md 2.10), counted from where the building began."""
+    horizon: timedelta | None = entry_of(version).ruled.compiled.horizon
+    return None if horizon is None else min(at, version.created_at) + horizon / 2

@@ -1,0 +1,142 @@
+"""The worked cases of rules.md 7 that say who was told what, by the ways that facts take."""
+
+import pytest
+
+from tests.segments.engine.scene import Shop, steps, sweep_at
+from tests.segments.rules.facts import at
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+VIEWS = {"event": "view", "window": {"within": "7d"}, "count": {"at_least": 3}}
+VIEWED = {"event": "view", "window": {"within": "7d"}}
+NO_BUY = {"event": "buy", "window": {"within": "30d"}, "count": {"none": True}}
+V = ("05-01 10:00", "05-02 10:00", "05-03 10:00")
+
+
+@pytest.fixture
+def shop():
+    return Shop()
+
+
+def test_1_and_2_the_third_view_brings_in_and_time_takes_out(shop):
+    segment = shop.segment("fans", VIEWS)
+    shop.views("p", *V[:2])
+    assert shop.track("p", "view", V[2]).moves == ((segment.pk,), ())
+
+    assert shop.members(segment, "05-03 09:59:59.999999") == 0
+    assert shop.members(segment, "05-08 09:59:59.999999") == 1
+    assert shop.members(segment, "05-08 10:00") == 0
+    assert shop.steps(segment) == steps("join 05-03 10:00 fact")
+
+    sweep_at("05-09")
+    assert shop.steps(segment) == steps("join 05-03 10:00 fact, leave 05-08 10:00 time")
+
+
+def test_3_a_member_who_stays_keeps_the_start(shop):
+    segment = shop.segment("fans", VIEWS)
+    shop.views("p", *V, "05-06 09:00")
+    sweep_at("05-10")
+    assert shop.steps(segment) == steps("join 05-03 10:00 fact, leave 05-09 10:00 time")
+
+
+def test_11_what_comes_late_joins_when_it_comes(shop):
+    segment = shop.segment("fans", VIEWS)
+    shop.views("p", *V[1:])
+    shop.track("p", "view", V[0], arrives="05-04 12:00")
+    sweep_at("05-10")
+    assert shop.steps(segment) == steps("join 05-04 12:00 fact, leave 05-08 10:00 time")
+
+
+def test_12_what_comes_too_late_changes_nothing(shop):
+    segment = shop.segment("viewed", VIEWED)
+    shop.track("p", "view", "04-20 10:00", arrives="05-04 12:00")
+    sweep_at("05-10")
+    assert shop.steps(segment) == []
+
+
+@pytest.mark.parametrize("is_swept", [True, False])
+def test_13_a_late_view_brings_back_who_has_left(shop, is_swept):
+    segment = shop.segment("viewed", VIEWED)
+    shop.track("p", "view", "05-01 10:00")
+    if is_swept:
+        sweep_at("05-08 12:00")
+    shop.track("p", "view", "05-03 10:00", arrives="05-09 08:00")
+    sweep_at("05-11")
+    assert shop.steps(segment) == steps(
+        "join 05-01 10:00 fact, leave 05-08 10:00 time, join 05-09 08:00 fact, leave 05-10 10:00 time"
+    )
+
+
+def test_14_nothing_happens_in_the_future(shop):
+    segment = shop.segment("viewed", {"event": "view", "window": {"within": "1h"}})
+    shop.track("p", "view", "05-05 10:10", arrives="05-05 10:00")
+    sweep_at("05-06")
+    assert shop.steps(segment) == steps("join 05-05 10:00 fact, leave 05-05 11:00 time")
+
+
+def test_15_a_late_purchase_takes_out_until_it_is_old(shop):
+    segment = shop.segment("lapsed", NO_BUY)
+    shop.track("p", "view", "05-01")
+    shop.track("p", "buy", "05-01 12:00", arrives="05-10 12:00")
+    assert shop.members(segment, "05-31 11:59") == 0
+    assert shop.members(segment, "05-31 12:00") == 1, "a join by time needs no sweeper to be read"
+    sweep_at("06-01")
+    assert shop.steps(segment) == steps("join 05-01 fact, leave 05-10 12:00 fact, join 05-31 12:00 time")
+
+
+def test_18_each_of_two_ranges_is_brought_up(shop):
+    segment = shop.segment("back", {"event": "view", "window": {"between_ago": ["7d", "30d"]}})
+    shop.views("p", "05-01 10:00")
+    shop.views("p", "05-31 10:00")
+    sweep_at("07-01")
+    assert shop.steps(segment) == steps(
+        "join 05-08 10:00 time, leave 05-31 10:00 time, join 06-07 10:00 time, leave 06-30 10:00 time"
+    )
+
+
+def test_22_a_refund_takes_out_in_its_own_answer(shop):
+    enough = {"event": "buy", "window": {"within": "7d"}, "sum": {"of": "total", "at_least": 100}}
+    segment = shop.segment("big", enough)
+    shop.track("p", "buy", "05-01 10:00", total=60)
+    assert shop.track("p", "buy", "05-02 10:00", total=50).moves.joined == (segment.pk,)
+    assert shop.track("p", "buy", "05-03 10:00", total=-30).moves.left == (segment.pk,)
+    sweep_at("06-01")
+    assert shop.steps(segment) == steps("join 05-02 10:00 fact, leave 05-03 10:00 fact")
+
+
+def test_76_what_begins_and_ends_within_a_batch_is_no_transition(shop):
+    segment = shop.segment("no-buy", {"all_of": [VIEWED, NO_BUY]})
+    shop.send(shop.message("p", "view", "05-01 10:00"), shop.message("p", "buy", "05-01 10:01", total=1))
+    assert shop.steps(segment) == []
+    assert shop.members(segment, "05-01 11:00") == 0
+
+
+def test_56_a_segment_comes_before_those_that_use_it(shop):
+    a = shop.segment("a", {"event": "view", "window": {"within": "7d"}, "count": {"none": True}})
+    b = shop.segment("b", {"all_of": [{"segment": "a", "in": True}, {"event": "buy", "window": {"within": "30d"}}]})
+    shop.send(shop.message("p", "view", "05-01 10:00"), shop.message("p", "buy", "05-01 10:00", total=60))
+    sweep_at("06-15")
+    assert shop.steps(a) == steps("join 05-08 10:00 time")
+    assert shop.steps(b) == steps("join 05-08 10:00 time, leave 05-31 10:00 time")
+
+
+def test_70_a_merge_adds_up_what_two_have_done(shop):
+    segment = shop.segment("fans", VIEWS)
+    shop.track("p", "view", V[0], proven=["customer_id:c"])
+    shop.track("p", "view", V[1])
+    shop.track("q", "view", V[2])
+    shop.send(shop.message("q", "", "05-04 12:00", proven=["customer_id:c"]))
+    sweep_at("05-10")
+    assert shop.steps(segment) == steps("join 05-04 12:00 merge, leave 05-08 10:00 time")
+
+
+def test_an_event_that_no_rule_names_wakes_none(shop):
+    shop.segment("fans", VIEWS)
+    shop.track("p", "login", "05-01")
+    assert shop.track("p", "login", "05-01 10:00").moves == ((), ())
+
+
+def test_a_stranger_is_taken_in_by_a_rule_about_silence(shop):
+    segment = shop.segment("quiet", NO_BUY)
+    assert shop.track("p", "login", "05-01").moves.joined == (segment.pk,)
+    assert shop.members(segment, at("05-02")) == 1

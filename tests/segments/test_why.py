@@ -1,0 +1,129 @@
+"""Why somebody is in or out: a tree shaped like the rule, with what is the case and when it changes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from audience.models import Advertiser, Profile
+from segments.rules.timeline import Surroundings
+from segments.why import Interval, NotThere, explain
+from tests.factories import make_advertiser, make_profile
+from tests.segments.asked import rule_of, told, viewed
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+AROUND = Surroundings(zone="Europe/Berlin", retention=timedelta(days=400))
+SHOES = {
+    "event": "product_view",
+    "where": [{"property": "category", "equals": "shoes"}],
+    "window": {"within": "7d"},
+    "count": {"at_least": 3},
+}
+
+
+@pytest.fixture
+def noon() -> Any:
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+@pytest.fixture
+def advertiser() -> Advertiser:
+    return make_advertiser(time_zone="Europe/Berlin")
+
+
+@pytest.fixture
+def profile(advertiser: Advertiser) -> Profile:
+    return make_profile(advertiser, email="jo@example.com")
+
+
+def why(profile: Profile, node: dict[str, Any]) -> Any:
+    return explain(rule_of(node), AROUND, profile.advertiser_id, profile.pk)
+
+
+def test_the_sentence_says_until_when_and_what_would_change_it(profile: Profile) -> None:
+    viewed(profile, 3 * DAY, 2 * DAY, HOUR, name="product_view", category="shoes")
+    answer = why(profile, SHOES)
+    assert answer.sentence == "In. Leaves on 8 May at 14:00 unless they view a product in shoes again."
+    assert answer.is_in
+    assert answer.until == NOON + 4 * DAY
+    assert answer.ranges == (Interval(NOON, NOON + 4 * DAY),)
+    assert answer.root.actual == "3 times, newest 4 May 13:00"
+    assert [event.occurred_at for event in answer.root.events] == [NOON - HOUR, NOON - 2 * DAY, NOON - 3 * DAY]
+    assert (answer.root.changes_at, answer.root.changes_to) == (NOON + 4 * DAY, False)
+
+
+@pytest.mark.parametrize(
+    ("node", "sentence"),
+    [
+        ({"event": "view"}, "Not in, and time alone does not change that."),
+        ({"not": {"event": "view"}}, "In, and time alone does not change that."),
+        ({"attribute": "ends", "within_next": "3d"}, "Not in. Joins on 7 May at 14:00 if nothing else happens."),
+        (
+            {"not": {"attribute": "ends", "within_next": "3d"}},
+            "In. Leaves on 7 May at 14:00 if nothing else happens.",
+        ),
+        ({"time": {"from": "00:00", "to": "24:00"}}, "In, and time alone does not change that within 32 days."),
+    ],
+)
+def test_the_sentence_of(profile: Profile, node: dict[str, Any], sentence: str) -> None:
+    told(profile, ends="2026-05-10T12:00:00Z")
+    assert why(profile, node).sentence == sentence
+
+
+def test_the_tree_has_the_shape_of_the_rule(profile: Profile) -> None:
+    viewed(profile, DAY)
+    root = why(profile, {"all_of": [{"event": "view"}, {"not": {"event": "buy"}}]}).root
+    assert (root.node.path, root.holds) == (("rule",), True)
+    assert [child.node.path for child in root.children] == [("rule", "all_of", 0), ("rule", "all_of", 1)]
+    (bought,) = root.children[1].children
+    assert (bought.holds, bought.actual, bought.says) == (False, "not once", "Did `buy` in the last 400 days")
+    assert root.children[1].says == "Not: did `buy` in the last 400 days"
+
+
+@pytest.mark.parametrize(
+    ("node", "actual"),
+    [
+        ({"event": "view", "which": "last", "window": {"more_than_ago": "30d"}}, "the last 3 May 14:00"),
+        ({"event": "buy", "sum": {"of": "total", "more_than": 1}}, "adds up to 110.5; 2 times, newest 3 May 14:00"),
+        ({"event": "buy", "avg": {"of": "total", "more_than": 1}}, "on average 55.25; 2 times, newest 3 May 14:00"),
+        ({"event": "buy", "distinct": {"of": "brand", "at_least": 1}}, "1 different; 2 times, newest 3 May 14:00"),
+        ({"event": "buy", "min": {"of": "nothing", "at_least": 1}}, "unknown; 2 times, newest 3 May 14:00"),
+        ({"attribute": "plan", "equals": "gold"}, "silver"),
+        ({"attribute": "tags", "includes_any": ["a"]}, "a, b"),
+        ({"attribute": "none", "equals": "gold"}, "unknown"),
+        ({"items": "cart", "count": {"at_least": 1}}, "2 lines"),
+        ({"identity": "email", "known": True}, "1 of this kind"),
+        ({"identity": "phone", "known": True}, "none of this kind"),
+        ({"person": "known"}, "known by email"),
+        ({"consent": "advertising", "equals": "granted"}, "unknown"),
+        ({"situation": "place.city", "equals": "Berlin"}, "unknown"),
+        ({"time": {"from": "09:00", "to": "17:00"}}, "“Monday 14:00”"),
+        ({"sequence": [{"event": "view"}, {"event": "buy"}]}, ""),
+    ],
+)
+def test_what_is_the_case(profile: Profile, node: dict[str, Any], actual: str) -> None:
+    viewed(profile, DAY)
+    viewed(profile, DAY, name="buy", total=60.5, brand="Acme")
+    viewed(profile, 2 * DAY, name="buy", total=50, brand="acme")
+    told(profile, plan="silver", tags=["a", "b"], cart=[{"id": 1}, {"id": 2}])
+    assert why(profile, node).root.actual == actual
+
+
+def test_ten_ranges_and_ten_events_are_shown(profile: Profile) -> None:
+    viewed(profile, *(HOUR * n for n in range(1, 13)))
+    assert len(why(profile, {"event": "view"}).root.events) == 10
+    assert len(why(profile, {"time": {"from": "09:00", "to": "17:00"}}).ranges) == 10
+
+
+def test_nobody_of_another_advertiser_is_explained(profile: Profile) -> None:
+    stranger = make_profile(make_advertiser())
+    for id_ in (stranger.pk, uuid4()):
+        with pytest.raises(NotThere):
+            explain(rule_of({"event": "view"}), AROUND, profile.advertiser_id, id_, as_of=timezone.now())
