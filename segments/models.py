@@ -1,7 +1,7 @@
 """Segments, who is in them from when to when, and how their numbers moved."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -13,7 +13,7 @@ from django.utils import timezone
 from audience.models import HostListField, Profile
 from audience.partitions import Partitioning
 from audience.tenancy import TenantModel, advertiser_key
-from segments.ranges import RangesField
+from segments.ranges import FOREVER, RangesField
 
 MINUTES_OF_A_DAY = 24 * 60
 DEFAULT_LIFETIME_MINUTES = 30 * MINUTES_OF_A_DAY
@@ -229,6 +229,11 @@ class Membership(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.profile_id} in {self.segment_id}"
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it is over, for people: None where it has no end."""
+        return None if self.expires_at == FOREVER else self.expires_at
 
 
 class Cause(models.TextChoices):

@@ -13,6 +13,7 @@ import structlog
 
 from audience.identity import Key
 from segments.membership import HOLDS_OF_ACTIVE_VERSION_SQL
+from segments.ranges import FOREVER
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,8 @@ class Reader:
 
 def _shown(row: tuple[Any, ...]) -> Shown:
     code, number, value, starts_at, ends_at = row
-    return {"code": code, "id": number, "value": value, "since": written(starts_at), "until": written(ends_at)}
+    until = None if ends_at == FOREVER else written(ends_at)
+    return {"code": code, "id": number, "value": value, "since": written(starts_at), "until": until}
 
 
 def written(at: datetime) -> str:

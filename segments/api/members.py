@@ -41,6 +41,9 @@ class MemberSerializer(RowSerializer):
 
     profile = serializers.UUIDField(source="profile_id")
     identifiers = serializers.SerializerMethodField(help_text="Null without the right to see people.")
+    expires_at = serializers.DateTimeField(
+        source="ends_at", read_only=True, allow_null=True, help_text="Null where the rule sets no end."
+    )
 
     class Meta:
         model = Membership

@@ -63,6 +63,9 @@ class HeldMembership(RowSerializer):
 
     segment = serializers.IntegerField(source="segment_id")
     code = serializers.CharField(source="segment.code")
+    expires_at = serializers.DateTimeField(
+        source="ends_at", read_only=True, allow_null=True, help_text="Null where the rule sets no end."
+    )
 
     class Meta:
         model = Membership

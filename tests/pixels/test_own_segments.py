@@ -1,15 +1,21 @@
 """A page reads the segments of its own browser, and of nobody else's (pixels.md 1.11)."""
 
+import json
 from datetime import datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from pixels.messages.endpoint import READS_PER_BROWSER
+from segments.building import build
+from segments.models import Segment
+from segments.versions import save_rule
 from tests.factories import make_advertiser, make_segment
 from tests.pixels.shop import Shop
 from tests.pixels.teller import ORIGIN, Teller, body_of
 
 pytestmark = pytest.mark.spec("pixels.md 1.11")
+BETWEEN = (("more_than", 0), ("less_than", 100))
 
 
 class Page(Teller):
@@ -182,3 +188,24 @@ def test_a_shop_without_origins_has_no_readers(door):
     door.catch_up()
     assert shop.p().status == 200
     assert page.ask().status == 403
+
+
+def test_a_track_answers_what_its_rules_have_made_of_it(page):
+    """rules.md 7, 63: in and out again, each in the answer to that very fact."""
+    segment = make_segment(page.advertiser, "under100", kind=Segment.Kind.RULE, is_readable_on_page=True)
+    sums = [{"event": "added", "sum": {"of": "total", test: amount}} for test, amount in BETWEEN]
+    save_rule(segment, json.dumps({"muster_rule": 1, "of": "profile", "rule": {"all_of": sums}}))
+    build(now=timezone.now())
+    page.door.catch_up()
+    cookie = page.fire("vip")
+
+    def track(total):
+        said = {"event": "added", "properties": {"total": total}, "anonymousId": "x1"}
+        headers = {"origin": ORIGIN, "cookie": cookie}
+        answer = body_of(page.tell("track", query="segments=1", headers=headers, **said))
+        return answer["joined"], answer["left"], "under100" in {one["code"] for one in answer["segments"]}
+
+    assert track(80) == (["under100"], [], True)
+    assert track(10) == ([], [], True)
+    assert track(40) == ([], ["under100"], False)
+    assert page.codes(cookie=cookie) == ["vip"]
