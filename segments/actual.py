@@ -147,7 +147,8 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
         return Actual("never" if node.which != "any" else "not once")
     newest = teller.instant(found[0].occurred_at)
     if node.which != "any":
-        return Actual(f"{'the first' if node.which == 'first' else 'the last'} {newest}", found)
+        first = teller.instant(found[-1].occurred_at)
+        return Actual(f"the first {first}" if node.which == "first" else f"the last {newest}", found)
     times = "once" if fact["count"] == 1 else f"{fact['count']:,} times"
     counted = f"{times}, newest {newest}"
     number = fact["number"]
@@ -155,6 +156,8 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
         case Distinct():
             return Actual(f"{number:,} different; {counted}", found)
         case Amount(kind=kind):
+            if number is None and kind == "sum":  # over none it is 0, the others are unknown
+                number = 0
             amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
             return Actual(f"{amount}; {counted}", found)
     return Actual(counted, found)

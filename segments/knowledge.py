@@ -67,13 +67,13 @@ class Knowledge:
         kept = self._surroundings.retention
         return None if kept is None else kept.days
 
-    def event_counts(self) -> Mapping[str, int] | None:
+    def event_counts(self) -> Mapping[str, int]:
         return self._event_counts
 
-    def attributes(self, of: Of) -> Mapping[Name, AttributeType | None] | None:
+    def attributes(self, of: Of) -> Mapping[Name, AttributeType | None]:
         return self._attributes_of_profiles if of == "profile" else self._attributes_of_accounts
 
-    def segments(self, of: Of) -> Collection[str] | None:
+    def segments(self, of: Of) -> Collection[str]:
         return [key for key, other in self._surroundings.segments.items() if _of(other) == of]
 
     def segments_used_by(self, key: str) -> Collection[str]:

@@ -22,6 +22,7 @@ from audience.teams import Seat
 from audience.tenancy import NoAdvertiser, current_advertiser_id
 from segments.actual import Teller
 from segments.checking import check, english_of
+from segments.knowledge import Knowledge
 from segments.preview import TOO_MANY, TOO_SLOW, Preview, count_exactly, preview
 from segments.rules.refusals import place
 from segments.rules.timeline import Surroundings
@@ -32,6 +33,7 @@ from segments.surroundings import surroundings_of
 from segments.why import Answer, NotThere, explain
 
 ROWS = 18
+NAMES_SHOWN = 200
 NOBODY = "Nobody is known by that. Write an identifier such as C-1001 or jo@example.com, or a profile's id."
 SEVERAL = "Several people are known by that. Write the kind before it, such as customer_id:C-1001."
 NO_COMPANY = "There is no such account. Write the key that it is known by."
@@ -114,8 +116,20 @@ def try_rule(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
             (one.title, "?" + urlencode({"start": one.key}), one == chosen) for one in STARTING_POINTS
         ],
         **told,
+        "names": _names(seat.advertiser.pk),
     }
     return TemplateResponse(request, "admin/segments/try_rule.html", context)
+
+
+def _names(advertiser_id: int) -> dict[str, Any]:
+    """Return what a rule can name: events with how often they came, attributes with their types, segments."""
+    known = Knowledge(advertiser_id, surroundings_of(advertiser_id))
+    attributes = [(".".join(name), found or "") for name, found in known.attributes("profile").items()]
+    return {
+        "events": list(known.event_counts().items())[:NAMES_SHOWN],
+        "attributes": attributes[:NAMES_SHOWN],
+        "segments": sorted(known.segments("profile"))[:NAMES_SHOWN],
+    }
 
 
 def rule_checks(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:

@@ -19,14 +19,15 @@ from audience.api.serializers import ClosedSerializer
 from audience.api.views import ApiViewSet
 from audience.models import Role
 from segments.checking import check, english_of
-from segments.knowledge import limits
+from segments.knowledge import Knowledge, limits
 from segments.models import Segment
 from segments.preview import TOO_MANY, TOO_SLOW, count_exactly, preview
 from segments.rules.english import English
+from segments.rules.reading.conditions import IDENTITY_KINDS
 from segments.rules.refusals import place
 from segments.rules.schema import schema
 from segments.rules.timeline import Surroundings
-from segments.rules.tree import Rule
+from segments.rules.tree import Of, Rule
 from segments.statements import TooSlow
 from segments.surroundings import surroundings_of
 from segments.why import NotThere, explain
@@ -37,6 +38,15 @@ _RULE = {
     "rule": {"event": "purchase", "window": {"within": "30d"}, "count": {"at_least": 3}},
 }
 _SENTENCE = "Purchased at least 3 times in the last 30 days"
+_NAMES = {
+    "events": [{"name": "product_view", "came": 120331}, {"name": "purchase", "came": 12331}],
+    "profile_attributes": [{"name": "plan", "type": "text"}],
+    "account_attributes": [{"name": "industry", "type": "text"}],
+    "profile_segments": ["cart"],
+    "account_segments": [],
+    "identifier_kinds": ["browser", "customer_id", "email", "phone", "device"],
+    "retention_days": 403,
+}
 _CHECKED = {
     "is_accepted": True,
     "problems": [],
@@ -89,6 +99,26 @@ _WHY = {
         "children": [],
     },
 }
+
+
+class EventNameSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    came = serializers.IntegerField(help_text="How often, in the last 90 days.")
+
+
+class AttributeNameSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    type = serializers.CharField(allow_null=True, help_text="Null: its values have several types, or none is known.")
+
+
+class NamesSerializer(serializers.Serializer[Any]):
+    events = EventNameSerializer(many=True, help_text="The most frequent first.")
+    profile_attributes = AttributeNameSerializer(many=True)
+    account_attributes = AttributeNameSerializer(many=True)
+    profile_segments = serializers.ListField(child=serializers.CharField(), help_text="Their codes.")
+    account_segments = serializers.ListField(child=serializers.CharField(), help_text="Their codes.")
+    identifier_kinds = serializers.ListField(child=serializers.CharField(), help_text="And `partner:NAME`.")
+    retention_days = serializers.IntegerField(allow_null=True, help_text="For how long events are kept.")
 
 
 class AskedRule(ClosedSerializer):
@@ -225,6 +255,7 @@ class RuleViewSet(ApiViewSet):
     model = Segment
     needs = {
         "json_schema": Needs(Role.VIEWER),
+        "names": Needs(Role.ANALYST),
         "validate": Needs(Role.ANALYST),
         "preview": Needs(Role.ANALYST),
         "why": Needs(Role.ANALYST, people=True),
@@ -238,6 +269,27 @@ class RuleViewSet(ApiViewSet):
     @action(detail=False, methods=["get"], url_path="schema")
     def json_schema(self, request: Request) -> Response:
         return Response(schema(limits()))
+
+    @extend_schema(
+        summary="Read what a rule can name",
+        description="Events, attributes, segments and kinds of identifiers; never a value of anybody.",
+        responses=NamesSerializer,
+        examples=[OpenApiExample("A shop", _NAMES, response_only=True)],
+    )
+    @action(detail=False, methods=["get"])
+    def names(self, request: Request) -> Response:
+        advertiser_id = self.seat.advertiser.pk
+        known = Knowledge(advertiser_id, surroundings_of(advertiser_id))
+        names = {
+            "events": [{"name": name, "came": came} for name, came in known.event_counts().items()],
+            "profile_attributes": _attributes(known, "profile"),
+            "account_attributes": _attributes(known, "account"),
+            "profile_segments": known.segments("profile"),
+            "account_segments": known.segments("account"),
+            "identifier_kinds": IDENTITY_KINDS,
+            "retention_days": known.retention_days(),
+        }
+        return Response(NamesSerializer(names).data)
 
     @extend_schema(
         summary="Check a rule",
@@ -309,6 +361,10 @@ class RuleViewSet(ApiViewSet):
         except NotThere:
             raise NotFound from None
         return Response(WhySerializer(answer).data)
+
+
+def _attributes(known: Knowledge, of: Of) -> list[dict[str, str | None]]:
+    return [{"name": ".".join(name), "type": found} for name, found in known.attributes(of).items()]
 
 
 def _sent(serializer: type[AskedRule], request: Request) -> dict[str, Any]:

@@ -332,6 +332,7 @@ MATRIX = {
     "runs.download": (Role.VIEWER, True),
     "reports.segment_loads": (Role.VIEWER, False),
     "rules.json_schema": (Role.VIEWER, False),
+    "rules.names": (Role.ANALYST, False),
     "rules.validate": (Role.ANALYST, False),
     "rules.preview": (Role.ANALYST, False),
     "rules.why": (Role.ANALYST, True),

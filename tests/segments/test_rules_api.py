@@ -1,13 +1,14 @@
 """Rules through the API: checked, counted and explained, and nothing of it kept."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from audience.models import Advertiser
+from segments.models import EventDay
 from tests.callers import Caller, make_caller
 from tests.factories import make_advertiser, make_member, make_profile, make_segment
 from tests.segments.asked import text_of, told, viewed
@@ -134,3 +135,15 @@ def test_everything_is_of_the_tokens_advertiser(caller: Caller, advertiser: Adve
 def test_the_grammar_is_a_schema(caller: Caller) -> None:
     schema = caller.get("/rules/schema").json()
     assert schema["title"] == "A rule of Muster"
+
+
+def test_what_a_rule_can_name_is_the_advertisers_own(caller: Caller, advertiser: Advertiser) -> None:
+    for owner, word in ((advertiser, "mine"), (make_advertiser(), "theirs")):
+        told(make_profile(owner), **{word: "x"})
+        make_segment(owner, word)
+        EventDay.all_advertisers.create(advertiser=owner, name=word, day=datetime.now(UTC).date(), came=3)
+    names = caller.get("/rules/names").json()
+    assert names["events"] == [{"name": "mine", "came": 3}]
+    assert names["profile_attributes"] == [{"name": "mine", "type": "text"}]
+    assert names["profile_segments"] == ["mine"]
+    assert "email" in names["identifier_kinds"]

@@ -8,16 +8,18 @@ import pytest
 from django import forms
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import timezone
 
 from audience.models import Advertiser, Role
 from audience.tenancy import acting_for
 from segments.admin.rules import RuleField
+from segments.models import EventDay
 from segments.rules.reading.rules import read
 from segments.rules.writing import write
 from segments.starting_points import STARTING_POINTS
 from tests.admins import at_work, form_of
 from tests.factories import make_advertiser, make_profile, make_segment
-from tests.segments.asked import text_of, viewed
+from tests.segments.asked import text_of, told, viewed
 
 pytestmark = pytest.mark.django_db
 
@@ -137,3 +139,15 @@ def test_a_form_keeps_the_saved_form_of_a_rule(kettle: Advertiser) -> None:
         wrong = Form({"rule": text_of({"all_of": []})})
         assert not wrong.is_valid()
         assert wrong.errors["rule"] == ["rule.all_of: This group has no conditions. Add one or remove the group."]
+
+
+def test_the_page_lists_what_a_rule_can_name(browser: Client, kettle: Advertiser) -> None:
+    for owner, word in ((kettle, "ours"), (make_advertiser(), "theirs")):
+        EventDay.all_advertisers.create(advertiser=owner, name=f"{word}_event", day=timezone.now().date(), came=1_234)
+        told(make_profile(owner), **{f"{word}_attribute": "x"})
+        make_segment(owner, f"{word}-segment")
+    page = browser.get(PAGE).content.decode()
+    assert "<code>ours_event</code> 1,234" in page
+    assert "<code>ours_attribute</code> text" in page
+    assert "<code>ours-segment</code>" in page
+    assert "theirs" not in page

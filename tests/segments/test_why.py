@@ -94,6 +94,8 @@ def test_the_tree_has_the_shape_of_the_rule(profile: Profile) -> None:
         ({"event": "buy", "sum": {"of": "total", "more_than": 1}}, "adds up to 110.5; 2 times, newest 3 May 14:00"),
         ({"event": "buy", "avg": {"of": "total", "more_than": 1}}, "on average 55.25; 2 times, newest 3 May 14:00"),
         ({"event": "buy", "distinct": {"of": "brand", "at_least": 1}}, "1 different; 2 times, newest 3 May 14:00"),
+        ({"event": "buy", "which": "first", "window": {"within": "7d"}}, "the first 2 May 14:00"),
+        ({"event": "buy", "sum": {"of": "no", "at_most": 1}}, "adds up to 0; 2 times, newest 3 May 14:00"),
         ({"event": "buy", "min": {"of": "nothing", "at_least": 1}}, "unknown; 2 times, newest 3 May 14:00"),
         ({"attribute": "plan", "equals": "gold"}, "silver"),
         ({"attribute": "tags", "includes_any": ["a"]}, "a, b"),
