@@ -339,6 +339,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
+    # Fields of one name with other choices need names of their own.
+    "ENUM_NAME_OVERRIDES": {
+        "PixelActionDoEnum": "pixels.models.PixelAction.Do",
+        "ChangeDoEnum": ["add", "remove"],
+        "ToldReasonEnum": "audience.upserts.Refused",
+        "MemberReasonEnum": "segments.members.Refused",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "audience.api.openapi.add_errors",

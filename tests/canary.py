@@ -94,7 +94,7 @@ class Flock:
         try:
             field.run_validators(text)
         except ValidationError:
-            return str(field.get_default())
+            return "" if field.blank else str(field.get_default())
         return text
 
     def _log(self) -> None:
