@@ -20,7 +20,7 @@ from segments.rules.values import Name
 # Who belongs to a company of one of these: what one does, or what is told of the company, may concern them all.
 _COLLEAGUES = reads(
     """
-    SELECT p.id FROM audience_profile p
+    SELECT p.advertiser_id, p.id FROM audience_profile p
     WHERE p.id IN (
         SELECT o.profile_id FROM audience_accountmember m JOIN audience_accountmember o ON o.account_id = m.account_id
         WHERE m.profile_id = ANY(%s::uuid[])
@@ -85,7 +85,8 @@ def ask(woken: Woken, at: Instant) -> Talk[list[Moved]]:
         (rows,) = yield [_COLLEAGUES(uuids(sorted(of_companies)))]
         for entry in [entry for entry in woken if entry.touched.accounts]:
             cause = next(iter(woken[entry].values()))
-            woken[entry] = {profile: cause for (profile,) in rows} | woken[entry]
+            theirs = {profile: cause for owner, profile in rows if owner == entry.ruled.advertiser_id}
+            woken[entry] = theirs | woken[entry]
     asked = [
         Asked(entry.ruled, profiles, cause, entry.place)
         for entry, some in woken.items()

@@ -139,6 +139,16 @@ def test_what_is_told_of_a_company_concerns_all_who_belong_to_it(shop):
     assert shop.members(segment, "05-03") == 0
 
 
+def test_a_batch_of_two_advertisers_keeps_their_companies_apart(shop):
+    other = Shop()
+    rule = {"account": {"attribute": "industry", "equals": "retail"}}
+    segments = shop.segment("retail", rule), other.segment("retail", rule)
+    other._numbers = iter(range(5_000, 6_000))
+    told = {"account": "acme", "traits": {"industry": "retail"}}
+    shop.send(shop.message("p", "", "05-01", **told), other.message("q", "", "05-01", **told))
+    assert [shop.members(segments[0], "05-01"), other.members(segments[1], "05-01")] == [1, 1]
+
+
 def test_an_event_that_no_rule_names_wakes_none(shop):
     shop.segment("fans", VIEWS)
     shop.track("p", "login", "05-01")
