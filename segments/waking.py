@@ -40,6 +40,11 @@ def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
         rules = book.get(fact.message.advertiser_id)
         if rules is not None:
             _wake(woken, rules.woken_by(_told(fact, rules, happened)), fact.profile_id, Cause.FACT)
+    # Somebody may have lost an identifier to another one, and told nothing.
+    for (advertiser_id, profile), kinds in happened.identified.items() if book else ():
+        rules = book.get(advertiser_id)
+        if rules is not None:
+            _wake(woken, rules.woken_by(Wakes(kinds=kinds)), profile, Cause.FACT)
     for profile, advertiser_id in happened.merged.items():
         rules = book.get(advertiser_id)
         if rules is not None:
@@ -124,7 +129,6 @@ def _told(fact: Fact, rules: Rules, happened: Happened) -> Wakes:
         events=[*events, ATTRIBUTE_CHANGED] if traits else events,
         fields=rules.fields.intersection(_fields(json.loads(message.context))) if rules.fields else (),
         attributes=traits,
-        kinds=happened.identified.get(profile, ()),
         accounts=bool(message.account),
         is_stranger=profile in happened.made,
     )

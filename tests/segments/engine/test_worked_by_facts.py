@@ -149,6 +149,15 @@ def test_a_batch_of_two_advertisers_keeps_their_companies_apart(shop):
     assert [shop.members(segments[0], "05-01"), other.members(segments[1], "05-01")] == [1, 1]
 
 
+def test_who_loses_a_device_to_another_customer_leaves_by_that(shop):
+    segment = shop.segment("devices", {"identity": "device", "known": True})
+    shop.track("device:d", "view", "05-01", proven=["customer_id:a"])
+    shop.track("customer_id:b", "view", "05-02", proven=["customer_id:b"])
+    shop.track("device:d", "view", "05-03", proven=["customer_id:b"])
+    assert shop.members(segment, "05-03") == 1
+    assert shop.steps(segment) == steps("join 05-01 fact, leave 05-03 fact, join 05-03 fact")
+
+
 def test_an_event_that_no_rule_names_wakes_none(shop):
     shop.segment("fans", VIEWS)
     shop.track("p", "login", "05-01")
