@@ -51,7 +51,7 @@ class Happened(NamedTuple):
     facts: Sequence[Fact]
     made: Collection[bytes]
     merged: Mapping[bytes, int]
-    identified: Mapping[bytes, Collection[str]]
+    identified: Mapping[tuple[int, bytes], Collection[str]]
     at: Instant  # none of the facts was received later
 
 

@@ -88,14 +88,14 @@ class Settled(NamedTuple):
     """Whose messages are: the profile of each, locked, and what is to be noted of it.
 
     Beside that what has become of profiles: which are new, into which another one went, by its advertiser, and which
-    kinds of identifiers each has got or lost.
+    kinds of identifiers each (by advertiser and id) has got or lost.
     """
 
     profiles: list[bytes]
     notes: list[Notes]
     made: frozenset[bytes]
     merged: Mapping[bytes, int]
-    identified: Mapping[bytes, frozenset[str]]
+    identified: Mapping[tuple[int, bytes], frozenset[str]]
 
 
 def settle(messages: Sequence[Message]) -> Talk[Settled]:
@@ -124,13 +124,13 @@ def settle(messages: Sequence[Message]) -> Talk[Settled]:
     )
 
 
-def _identified(resolver: Resolver) -> dict[bytes, frozenset[str]]:
+def _identified(resolver: Resolver) -> dict[tuple[int, bytes], frozenset[str]]:
     """Return which kinds of identifiers profiles have got or lost, by merges aside."""
-    kinds: dict[bytes, set[str]] = defaultdict(set)
+    kinds: dict[tuple[int, bytes], set[str]] = defaultdict(set)
     for key in {*resolver.new_keys, *resolver.moved}:
-        kinds[resolver.find(resolver.places[key].profile_id)].add(key.kind)
+        kinds[key.advertiser_id, resolver.find(resolver.places[key].profile_id)].add(key.kind)
     for key, whence in resolver.moved.items():
-        kinds[resolver.find(whence)].add(key.kind)
+        kinds[key.advertiser_id, resolver.find(whence)].add(key.kind)
     return {profile: frozenset(some) for profile, some in kinds.items()}
 
 

@@ -20,7 +20,7 @@ from segments.rules.values import Name
 # Who belongs to a company of one of these: what one does, or what is told of the company, may concern them all.
 _COLLEAGUES = reads(
     """
-    SELECT p.id FROM audience_profile p
+    SELECT p.advertiser_id, p.id FROM audience_profile p
     WHERE p.id IN (
         SELECT o.profile_id FROM audience_accountmember m JOIN audience_accountmember o ON o.account_id = m.account_id
         WHERE m.profile_id = ANY(%s::uuid[])
@@ -40,6 +40,11 @@ def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
         rules = book.get(fact.message.advertiser_id)
         if rules is not None:
             _wake(woken, rules.woken_by(_told(fact, rules, happened)), fact.profile_id, Cause.FACT)
+    # Somebody may have lost an identifier to another one, and told nothing.
+    for (advertiser_id, profile), kinds in happened.identified.items() if book else ():
+        rules = book.get(advertiser_id)
+        if rules is not None:
+            _wake(woken, rules.woken_by(Wakes(kinds=kinds)), profile, Cause.FACT)
     for profile, advertiser_id in happened.merged.items():
         rules = book.get(advertiser_id)
         if rules is not None:
@@ -85,7 +90,8 @@ def ask(woken: Woken, at: Instant) -> Talk[list[Moved]]:
         (rows,) = yield [_COLLEAGUES(uuids(sorted(of_companies)))]
         for entry in [entry for entry in woken if entry.touched.accounts]:
             cause = next(iter(woken[entry].values()))
-            woken[entry] = {profile: cause for (profile,) in rows} | woken[entry]
+            theirs = {profile: cause for owner, profile in rows if owner == entry.ruled.advertiser_id}
+            woken[entry] = theirs | woken[entry]
     asked = [
         Asked(entry.ruled, profiles, cause, entry.place)
         for entry, some in woken.items()
@@ -123,7 +129,6 @@ def _told(fact: Fact, rules: Rules, happened: Happened) -> Wakes:
         events=[*events, ATTRIBUTE_CHANGED] if traits else events,
         fields=rules.fields.intersection(_fields(json.loads(message.context))) if rules.fields else (),
         attributes=traits,
-        kinds=happened.identified.get(profile, ()),
         accounts=bool(message.account),
         is_stranger=profile in happened.made,
     )

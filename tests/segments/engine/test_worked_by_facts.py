@@ -130,6 +130,34 @@ def test_70_a_merge_adds_up_what_two_have_done(shop):
     assert shop.steps(segment) == steps("join 05-04 12:00 merge, leave 05-08 10:00 time")
 
 
+def test_what_is_told_of_a_company_concerns_all_who_belong_to_it(shop):
+    segment = shop.segment("retail", {"account": {"attribute": "industry", "equals": "retail"}})
+    shop.track("p", "", "05-01", account="acme", traits={"industry": "steel"})
+    shop.track("q", "", "05-02", account="acme", traits={"industry": "retail"})
+    assert shop.members(segment, "05-02") == 2
+    shop.track("p", "", "05-03", account="acme", traits={"industry": "steel"})
+    assert shop.members(segment, "05-03") == 0
+
+
+def test_a_batch_of_two_advertisers_keeps_their_companies_apart(shop):
+    other = Shop()
+    rule = {"account": {"attribute": "industry", "equals": "retail"}}
+    segments = shop.segment("retail", rule), other.segment("retail", rule)
+    other._numbers = iter(range(5_000, 6_000))
+    told = {"account": "acme", "traits": {"industry": "retail"}}
+    shop.send(shop.message("p", "", "05-01", **told), other.message("q", "", "05-01", **told))
+    assert [shop.members(segments[0], "05-01"), other.members(segments[1], "05-01")] == [1, 1]
+
+
+def test_who_loses_a_device_to_another_customer_leaves_by_that(shop):
+    segment = shop.segment("devices", {"identity": "device", "known": True})
+    shop.track("device:d", "view", "05-01", proven=["customer_id:a"])
+    shop.track("customer_id:b", "view", "05-02", proven=["customer_id:b"])
+    shop.track("device:d", "view", "05-03", proven=["customer_id:b"])
+    assert shop.members(segment, "05-03") == 1
+    assert shop.steps(segment) == steps("join 05-01 fact, leave 05-03 fact, join 05-03 fact")
+
+
 def test_an_event_that_no_rule_names_wakes_none(shop):
     shop.segment("fans", VIEWS)
     shop.track("p", "login", "05-01")
