@@ -1,6 +1,6 @@
-"""A rule's answer about people, brought into their membership rows: the one statement for a batch, one, or everybody.
+"""Rules' answers about people, brought into their membership rows: the same for a batch, for one and for everybody.
 
-The timeline of the compiled rule is put beside the row that is there. Whoever comes in joins at the moment of asking,
+The timeline of a compiled rule is put beside the row that is there. Whoever comes in joins at the moment of asking,
 whoever stays keeps `starts_at`, and what time has changed by then is published on the way. A version that is being
 built gets its rows in the same way; it has nothing to publish before it serves.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from audience.columns import uuids
+from audience.columns import bigints, integers, texts, uuids
 from audience.instants import Instant, moment
 from audience.talk import Statement, Talk, Template, reads, writes
 from segments.models import Cause
@@ -20,26 +20,27 @@ from segments.rules.timeline import Compiled
 _SWITCH_LOCK = 0x5017C4 << 32
 _SHARE = writes("SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys")
 
-# `told`: the timelines. `known`: the row of each, with all of its ranges. `settled`: which flips of the row lie
-# before the moment of asking without having been published, and whether somebody was in after them; a flip at the
-# very moment is decided by the new timeline. `coming`: the row as it is to be.
-_EVALUATE = """
-    WITH ask AS MATERIALIZED (
-        SELECT %s::timestamptz AS at, v.advertiser_id, v.segment_id, v.number AS version, %s::text AS cause,
-            g.active_version = v.number AS serves, a.time_zone
-        FROM segments_ruleversion v JOIN segments_segment g ON g.id = v.segment_id
-        JOIN audience_advertiser a ON a.id = v.advertiser_id
-        WHERE v.segment_id = %s::bigint AND v.number = %s::int AND v.state IN ('active', 'building')
-    ), told AS MATERIALIZED (
-        SELECT s.profile_id, {timeline} AS ranges FROM unnest(%s::uuid[]) AS s(profile_id)
-    ), known AS (
-        SELECT ask.*, t.profile_id, t.ranges, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
+# Many rules are asked in a batch: what is asked of each is this and no more.
+_ASK = "SELECT s.profile_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s(profile_id)"
+# `known`: the row of each, with all of its ranges; of versions that serve or are being built. `settled`: which flips
+# of the row lie before the moment of asking without having been published, and whether somebody was in after them; a
+# flip at the very moment is decided by the new timeline. `coming`: the row as it is to be.
+_BRING = reads(
+    """
+    WITH known AS (
+        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.ranges, v.advertiser_id,
+            g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
-            CASE WHEN m.profile_id IS NULL THEN '{{}}' ELSE coalesce(m.upcoming, '{{}}')
+            CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
                 + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old,
             (SELECT r FROM unnest(t.ranges) r LIMIT 1) AS first
-        FROM ask CROSS JOIN told t LEFT JOIN segments_membership m
-            ON m.profile_id = t.profile_id AND m.segment_id = ask.segment_id AND m.version = ask.version
+        FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
+            %s::tstzmultirange[]) AS t(profile_id, segment_id, version, cause, ranges)
+        JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
+            AND v.state IN ('active', 'building')
+        JOIN segments_segment g ON g.id = t.segment_id
+        LEFT JOIN segments_membership m
+            ON m.profile_id = t.profile_id AND m.segment_id = t.segment_id AND m.version = t.version
         WHERE m.profile_id IS NOT NULL OR NOT isempty(t.ranges)
     ), settled AS MATERIALIZED (
         SELECT k.*, k.ranges @> k.at AS is_in, k.old @> k.at AS is_old,
@@ -62,12 +63,13 @@ _EVALUATE = """
                 THEN s.ranges - tstzmultirange(s.first) END AS new_upcoming
         FROM settled s
     ), steps AS MATERIALIZED (
-        SELECT c.profile_id, f.at, (mod(f.number, 2) = 1) <> c.is_published AS is_join, 'time' AS cause,
-            FALSE AS is_now
-        FROM coming c CROSS JOIN LATERAL unnest(c.flips) WITH ORDINALITY AS f(at, number)
+        SELECT c.advertiser_id, c.profile_id, c.segment_id, f.at, (mod(f.number, 2) = 1) <> c.is_published AS is_join,
+            'time' AS cause, FALSE AS is_now
+        FROM coming c CROSS JOIN LATERAL unnest(c.flips) WITH ORDINALITY AS f(at, number) WHERE c.serves
         UNION ALL
-        SELECT c.profile_id, c.at, c.is_in, CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END, TRUE
-        FROM coming c WHERE c.is_in <> c.was_in
+        SELECT c.advertiser_id, c.profile_id, c.segment_id, c.at, c.is_in,
+            CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END, TRUE
+        FROM coming c WHERE c.serves AND c.is_in <> c.was_in
     ), written AS (
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
             last_added_at, decided_at, sweep_at, upcoming)
@@ -76,24 +78,24 @@ _EVALUATE = """
         FROM coming
         WHERE (starts_at, expires_at, upcoming) IS DISTINCT FROM (new_starts_at, new_expires_at, new_upcoming)
             OR is_in <> is_published OR flips IS NOT NULL
-        ORDER BY profile_id
+        ORDER BY profile_id, segment_id, version
         ON CONFLICT (profile_id, segment_id, version) DO UPDATE SET starts_at = excluded.starts_at,
             expires_at = excluded.expires_at, last_added_at = excluded.last_added_at,
             decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming
     ), published AS (
         INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-        SELECT ask.advertiser_id, s.profile_id, ask.segment_id, s.at,
-            CASE WHEN s.is_join THEN 'join' ELSE 'leave' END, s.cause
-        FROM ask CROSS JOIN steps s WHERE ask.serves ON CONFLICT DO NOTHING
+        SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause
+        FROM steps ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
             monthly_uniques)
-        SELECT ask.advertiser_id, ask.segment_id, (s.at AT TIME ZONE ask.time_zone)::date,
+        SELECT s.advertiser_id, s.segment_id, (s.at AT TIME ZONE a.time_zone)::date,
             count(*) FILTER (WHERE s.is_join), count(*) FILTER (WHERE NOT s.is_join), 0, 0, 0
-        FROM ask CROSS JOIN steps s WHERE ask.serves GROUP BY 1, 2, 3
+        FROM steps s JOIN audience_advertiser a ON a.id = s.advertiser_id GROUP BY 1, 2, 3
     )
-    SELECT s.profile_id, s.is_join FROM ask CROSS JOIN steps s WHERE ask.serves AND s.is_now
-"""
+    SELECT profile_id, segment_id, is_join FROM steps WHERE is_now
+    """
+)
 
 
 class Ruled(NamedTuple):
@@ -113,22 +115,34 @@ class Moved(NamedTuple):
     has_joined: bool
 
 
-def evaluate(asked: Sequence[tuple[Ruled, Sequence[bytes], Cause]], at: Instant) -> Talk[list[Moved]]:
-    """Bring the memberships of profiles up to what rules say of them, one rule after the other.
+class Asked(NamedTuple):
+    """A rule, about whom it is asked, and what a move by its answer is caused by. `place`: see `rulebook.Entry`."""
+
+    ruled: Ruled
+    profiles: Sequence[bytes]
+    cause: Cause
+    place: int = 0
+
+
+def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
+    """Bring the memberships of profiles up to what rules say of them; those of a place know the rows of lower ones.
 
     The caller holds the locks of the profiles, and has stored all facts; none of them is later than `at`.
     """
-    if not asked:
-        return []
-    answers = yield [
-        _SHARE(_keys({ruled.advertiser_id for ruled, _, _ in asked})),
-        *[_statement(ruled, profiles, at, cause) for ruled, profiles, cause in asked],
-    ]
-    return [
-        Moved(profile, ruled.segment_id, is_join)
-        for (ruled, _, _), rows in zip(asked, answers, strict=True)
-        for profile, is_join in rows
-    ]
+    moved: list[Moved] = []
+    if asked:
+        yield [_SHARE(_keys({one.ruled.advertiser_id for one in asked}))]
+    for place in sorted({one.place for one in asked}):
+        group = [one for one in asked if one.place == place]
+        answers = yield [_question(one, at) for one in group]
+        told = [
+            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
+            for one, rows in zip(group, answers, strict=True)
+            for profile, ranges in rows
+        ]
+        (rows,) = yield [_bring(told, at)]
+        moved += [Moved(*row) for row in rows]
+    return moved
 
 
 def switch_lock(advertiser_id: int) -> int:
@@ -140,14 +154,25 @@ def _keys(advertisers: set[int]) -> str:
     return "{" + ",".join(str(switch_lock(one)) for one in sorted(advertisers)) + "}"
 
 
-def _statement(ruled: Ruled, profiles: Sequence[bytes], at: Instant, cause: Cause) -> Statement:
-    as_of = moment(at)
-    template = _template(ruled.compiled.sql)
-    head = (as_of.isoformat(), str(cause.value), ruled.segment_id, ruled.version)
-    return template(*head, *ruled.compiled.values(as_of), uuids(sorted(profiles)), FOREVER.isoformat())
+def _question(one: Asked, at: Instant) -> Statement:
+    compiled = one.ruled.compiled
+    return _template(compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.profiles)))
+
+
+def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
+    profiles, segments, versions, causes, ranges = zip(*told, strict=True)
+    return _BRING(
+        moment(at).isoformat(),
+        uuids(profiles),
+        bigints(segments),
+        integers(versions),
+        texts([str(cause.value) for cause in causes]),
+        texts(ranges),
+        FOREVER.isoformat(),
+    )
 
 
 @lru_cache(8192)
 def _template(timeline: str) -> Template:
     """Return the statement around a timeline; rules that differ in their values alone share one."""
-    return reads(_EVALUATE.format(timeline=timeline))
+    return reads(_ASK.format(timeline=timeline))

@@ -11,7 +11,7 @@ from audience.events import Fact
 from audience.instants import Instant
 from audience.recording import Happened, Moves
 from audience.talk import Talk, reads
-from segments.evaluation import Moved, evaluate
+from segments.evaluation import Asked, Moved, evaluate
 from segments.models import Cause
 from segments.rulebook import Entry, Rules, Wakes, current
 from segments.rules.tree import ATTRIBUTE_CHANGED
@@ -86,9 +86,10 @@ def ask(woken: Woken, at: Instant) -> Talk[list[Moved]]:
         for entry in [entry for entry in woken if entry.touched.accounts]:
             cause = next(iter(woken[entry].values()))
             woken[entry] = {profile: cause for (profile,) in rows} | woken[entry]
-    entries = sorted(woken, key=lambda entry: (entry.place, entry.ruled.segment_id, entry.ruled.version))
     asked = [
-        (entry.ruled, profiles, cause) for entry in entries for cause, profiles in _by_cause(woken[entry]).items()
+        Asked(entry.ruled, profiles, cause, entry.place)
+        for entry, some in woken.items()
+        for cause, profiles in _by_cause(some).items()
     ]
     return (yield from evaluate(asked, at))
 

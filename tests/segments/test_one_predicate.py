@@ -26,7 +26,7 @@ OTHERS = {
     ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
     ("segments/sweeper.py", "_DUE_OF_SEGMENT"): "finds what time has ended",
-    ("segments/evaluation.py", "_EVALUATE"): "reads the rows that it decides about, and writes",
+    ("segments/evaluation.py", "_BRING"): "reads the rows that it decides about, and writes",
     ("segments/versions.py", "_SWITCH"): "compares two versions by the same predicate, and writes",
     ("segments/rules/compiling/others.py", "_row"): "reads the interval itself, for the timeline of another rule",
     ("segments/versions.py", "_PAUSE"): "takes back what time would bring",

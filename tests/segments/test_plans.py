@@ -26,7 +26,7 @@ from audience.timeline import Mark
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
 from pixels.messages import ownsegments
-from segments import changes, counts, renewals, sweeper
+from segments import building, changes, counts, evaluation, renewals, sweeper
 from segments import merging as membership_merging
 from segments.membership import holds
 from segments.models import Membership, Transition
@@ -136,6 +136,26 @@ def test_fires_that_may_be_stored_already_are_looked_up_by_key(segment):
 
 def test_a_batch_locks_people_by_key(segment):
     found = scans(identity._LOCK.sql, [uuids([SOMEBODY] * 3)], as_the_door=True)
+    assert found == {("audience_profile", "audience_profile_pkey")}
+
+
+def test_answers_of_rules_find_their_rows_by_key(segment):
+    keys = [
+        uuids([SOMEBODY] * 3),
+        bigints([segment.pk] * 3),
+        integers([1] * 3),
+        "{fact,fact,fact}",
+        '{"{}","{}","{}"}',
+    ]
+    found = scans(evaluation._BRING.sql, [NOON.isoformat(), *keys, NOON.isoformat()], as_the_door=True)
+    read = {(table, index) for table, index in found if index is not None}
+    assert {table for table, _ in read} >= {"segments_membership", "segments_ruleversion", "segments_segment"}
+    assert ("segments_ruleversion", None) not in found
+    assert ("segments_segment", None) not in found
+
+
+def test_a_build_reads_people_in_the_order_of_their_key(segment):
+    found = scans(building._CHUNK, [segment.advertiser_id, UUID(int=0), 2_000])
     assert found == {("audience_profile", "audience_profile_pkey")}
 
 

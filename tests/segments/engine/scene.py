@@ -1,6 +1,5 @@
 """An advertiser with rule segments, to whom facts come as they come to a door."""
 
-import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,6 +67,7 @@ class Shop:
             own=self.key(who),
             proven=tuple(self.key(one) for one in told.pop("proven", ())),
             event=event,
+            account=told.pop("account", ""),
             properties=as_json(told),
             **known,
         )
@@ -110,6 +110,3 @@ def steps(text: str) -> list[tuple[str, datetime, str]]:
 
 def sweep_at(when: str) -> None:
     sweep(at(when))
-
-
-__all__ = ["Shop", "json", "steps", "sweep_at"]

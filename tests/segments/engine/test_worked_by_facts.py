@@ -130,6 +130,15 @@ def test_70_a_merge_adds_up_what_two_have_done(shop):
     assert shop.steps(segment) == steps("join 05-04 12:00 merge, leave 05-08 10:00 time")
 
 
+def test_what_is_told_of_a_company_concerns_all_who_belong_to_it(shop):
+    segment = shop.segment("retail", {"account": {"attribute": "industry", "equals": "retail"}})
+    shop.track("p", "", "05-01", account="acme", traits={"industry": "steel"})
+    shop.track("q", "", "05-02", account="acme", traits={"industry": "retail"})
+    assert shop.members(segment, "05-02") == 2
+    shop.track("p", "", "05-03", account="acme", traits={"industry": "steel"})
+    assert shop.members(segment, "05-03") == 0
+
+
 def test_an_event_that_no_rule_names_wakes_none(shop):
     shop.segment("fans", VIEWS)
     shop.track("p", "login", "05-01")
