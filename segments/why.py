@@ -80,12 +80,12 @@ def explain(
     asking = _Asking(rule, surroundings, advertiser_id, subject, as_of)
     nodes = list(_nodes(rule.root))
     whole, *each = asking.ask([compiled.expression, *(compiled.nodes[node.path] for node in nodes)])
-    timelines = {node.path: _intervals(found) for node, found in zip(nodes, each, strict=True)}
+    timelines = {node.path: _intervals(found, as_of) for node, found in zip(nodes, each, strict=True)}
     actual = asking.actual([node for node in nodes if not _below(node)])
     english = english_of(surroundings)
     end = as_of + compiled.horizon if compiled.horizon else None
     root = _answer(rule.root, timelines, actual, english, as_of, end)
-    ranges = _intervals(whole)
+    ranges = _intervals(whole, as_of)
     is_in, until = _now(ranges, as_of, end)
     teller = Teller(surroundings.zone, as_of)
     return Why(
@@ -156,8 +156,13 @@ def _answer(
     return Answer(node, english.sentence(node), holds, told.says, told.events, changes_at, below)
 
 
-def _intervals(found: Any) -> list[Interval]:
-    return [Interval(one.lower, one.upper) for one in found]
+def _intervals(found: Any, as_of: datetime) -> list[Interval]:
+    """Return a timeline from the moment of asking on; that of a node may begin long before, or without a start."""
+    return [
+        Interval(as_of if one.lower is None else max(one.lower, as_of), one.upper)
+        for one in found
+        if one.upper is None or one.upper > as_of
+    ]
 
 
 def _now(ranges: Sequence[Interval], as_of: datetime, end: datetime | None) -> tuple[bool, datetime | None]:

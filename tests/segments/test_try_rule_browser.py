@@ -99,12 +99,40 @@ def test_an_older_answer_does_not_overwrite_a_newer_one(page: Page, live_server:
     expect(told).to_contain_text("newer")
 
 
+def test_one_count_runs_at_a_time_and_that_of_the_newest_rule_is_shown(page: Page, live_server: Any) -> None:
+    held: list[Route] = []
+    counted: list[str] = []
+
+    def hold_the_first(route: Route) -> None:
+        counted.append(route.request.post_data or "")
+        if not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.goto(live_server.url + PAGE)
+    page.route("**/numbers/", hold_the_first)
+    rule, told = page.locator("textarea[name=rule]"), page.locator("[data-rulechecks]")
+    with page.expect_request("**/numbers/"):
+        rule.fill(text_of({"event": "older"}))
+    expect(page.locator("[data-rulewaits]")).to_have_text("Still counting…")
+    for word in ("newer", "newest"):
+        rule.fill(text_of({"event": word}))
+        expect(told).to_contain_text(f"`{word}`")
+    assert len(counted) == 1
+    held[0].fulfill(body="<p>older number</p>")
+    expect(page.locator("[data-rulenumbers]")).to_contain_text("`newest`")
+    assert "newest" in counted[-1]
+    assert len(counted) == 2
+
+
 def test_a_thousand_conditions_and_a_narrow_screen_hold(page: Page, complaints: list[str], live_server: Any) -> None:
     many = {"any_of": [{"event": f"view_{n}"} for n in range(999)]}
+    page.set_default_timeout(90_000)
     page.set_viewport_size({"width": 400, "height": 800})
     page.goto(live_server.url + PAGE)
     page.locator("textarea[name=rule]").fill(json.dumps(json.loads(text_of(many)), indent=2))
-    expect(page.locator("[data-rulenumbers]")).to_contain_text("Condition by condition (1,000)", timeout=30_000)
+    expect(page.locator("[data-rulenumbers]")).to_contain_text("Condition by condition (1,000)", timeout=90_000)
     look(page, "narrow")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert complaints == []

@@ -69,6 +69,7 @@ def test_the_sentence_says_until_when_and_what_would_change_it(profile: Profile)
             {"not": {"attribute": "ends", "within_next": "3d"}},
             "In. Leaves on 7 May at 14:00 if nothing else happens.",
         ),
+        ({"attribute": "ends", "more_than_ahead": "3d"}, "In. Leaves on 7 May at 14:00 if nothing else happens."),
         ({"time": {"from": "00:00", "to": "24:00"}}, "In, and time alone does not change that within 32 days."),
     ],
 )

@@ -14,13 +14,14 @@
     let typing = 0;
     let slow = 0;
     let asked = new AbortController();
+    let counting = Promise.resolve();
 
     const say = (words) => {
       clearTimeout(slow);
       waits.hidden = !words;
       waits.textContent = words;
     };
-    const ask = async (url) => {
+    const ask = async (url, signal) => {
       const body = new FormData();
       body.append("rule", text.value);
       const answer = await fetch(url, {
@@ -28,7 +29,7 @@
         body,
         headers: { "X-CSRFToken": token() },
         redirect: "error",
-        signal: asked.signal,
+        signal,
       });
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -39,7 +40,7 @@
       asked.abort();
       asked = new AbortController();
       try {
-        const told = await ask(box.dataset.checks);
+        const told = await ask(box.dataset.checks, asked.signal);
         // An answer that was overtaken by a later change is not shown.
         if (mine !== newest) return;
         checks.replaceChildren(...told);
@@ -48,7 +49,12 @@
         if (!checks.querySelector("[data-accepted]")) return;
         say("Counting…");
         slow = setTimeout(() => { waits.textContent = "Still counting…"; }, SLOW_MS);
-        const found = await ask(box.dataset.numbers);
+        // One count at a time: the server finishes the one that nobody waits for any more.
+        await counting;
+        if (mine !== newest) return;
+        const count = ask(box.dataset.numbers);
+        counting = count.catch(() => {});
+        const found = await count;
         if (mine !== newest) return;
         say("");
         numbers.replaceChildren(...found);
