@@ -266,7 +266,7 @@ def put_changes(
         if one.losses is not None and not is_to_be_seen(one, now) and one.profile_id not in written
     }
     # Rules are asked under the profile's lock, with which a renewal does without.
-    does_wake = wakes_any([(one.advertiser_id, one.change.segment_id) for one in asked])
+    does_wake = wakes_any((one.advertiser_id, one.change.segment_id) for one in asked)
     renewed = {} if does_wake else memory.renewals.of(asked, losses)
     rows, seen = yield from _lock_others(people, asked, renewed, written, now)
     outcome = fold(rows | renewed, asked, day_of)
