@@ -10,8 +10,9 @@ import os
 import resource
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
+from typing import Any
 
 import django
 
@@ -40,7 +41,6 @@ TICK_SECONDS = 1.0
 LOOK_SECONDS = 0.05
 # For the answers of what is under way when the end has come, and for their last bytes.
 LAST_ANSWERS_SECONDS = 8.0
-BACKLOG = 2_048
 LARGE_BODY_BYTES = 32 << 10
 HEALTH = "/health/"
 SLOW_PATHS = (PREFIX, OPT_OUT, HEALTH)
@@ -60,24 +60,48 @@ class Door:
         self._drain = Drain(self._loop)
         self._has_proxies = bool(settings.MUSTER_TRUSTED_PROXIES)
         self._statuses: Counter[int] = Counter()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Answer until a signal ends it."""
         self._intake.start()
         committing = self._loop.create_task(self._intake.run())
         self._tick()
-        servers = [
-            await self._loop.create_server(lambda: Connection(self._site), sock=one, backlog=BACKLOG)
-            for one in sockets
-        ]
+        for one in sockets:
+            one.setblocking(False)
+            self._listen(one)
         await self._drain.over()
-        for server in servers:
-            server.close()
+        for one in sockets:
+            self._loop.remove_reader(one.fileno())
         await self._await_last_answers()
         self._intake.end()
         await committing
         metrics.count_answers(self._statuses)
+
+    def _listen(self, listening: socket.socket) -> None:
+        if not self._drain.is_past:
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take one connection. All workers wait at one socket, and each is to have its share of those that come: a
+        server of the loop's own would take all that are there, a proxy's few lasting ones maybe all of them.
+        """
+        try:
+            connection, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # another worker has it, or nobody any more
+        except OSError:  # too many open files: look again when some may have been closed
+            self._loop.remove_reader(listening.fileno())
+            self._loop.call_later(TICK_SECONDS, self._listen, listening)
+            return
+        connection.setblocking(False)
+        self._keep(self._loop.connect_accepted_socket(lambda: Connection(self._site), connection))
+
+    def _keep(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run something, and hold it as long as it runs: the loop itself does not."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _await_last_answers(self) -> None:
         last = self._loop.time() + LAST_ANSWERS_SECONDS
@@ -103,9 +127,7 @@ class Door:
             address, request_id = _origin(address, message)
         request = Request(message.method, path, query, message, address, request_id)
         if path.startswith(SLOW_PATHS):
-            call = self._loop.create_task(self._call(connection, request, message.body))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._keep(self._call(connection, request, message.body))
             return
         received = self._intake.receive(request)
         if isinstance(received, Answer):

@@ -33,6 +33,10 @@ class Drain:
         for urgent in (signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(urgent, self._end)
 
+    @property
+    def is_past(self) -> bool:
+        return self._is_over.is_set()
+
     async def over(self) -> None:
         """Return when it is time to end."""
         await self._is_over.wait()
