@@ -39,8 +39,8 @@ from pixels.steps import Headers, Request  # noqa: E402
 
 TICK_SECONDS = 1.0
 LOOK_SECONDS = 0.05
-# For the answers of what is under way when the end has come, and for their last bytes.
-LAST_ANSWERS_SECONDS = 8.0
+# For what is under way when the end has come; less than `config.drain` leaves until the worker is killed.
+LONGEST_ANSWER_SECONDS = 8.0
 LARGE_BODY_BYTES = 32 << 10
 HEALTH = "/health/"
 SLOW_PATHS = (PREFIX, OPT_OUT, HEALTH)
@@ -104,7 +104,7 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
     async def _await_last_answers(self) -> None:
-        last = self._loop.time() + LAST_ANSWERS_SECONDS
+        last = self._loop.time() + LONGEST_ANSWER_SECONDS
         while self._loop.time() < last:
             self._site.close_idle()
             if not self._site.connections:

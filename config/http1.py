@@ -19,7 +19,7 @@ from pixels.answers import Answer, text_answer
 # What a client may hold open, and what it may send before it has an answer.
 IDLE_SECONDS = 75.0  # longer than nginx keeps a connection to us, so that it never sends into one that we close
 SLOWEST_REQUEST_SECONDS = 60.0
-FRESH_SECONDS = 2.0
+FRESH_SECONDS = 2.0  # who has connected no longer ago is about to send a request
 HEAD_BYTES = 64 << 10
 PIPELINED_REQUESTS = 16
 # A body that is too large is read to its end, and not kept, so that its client can read why; up to here.

@@ -40,8 +40,7 @@ REMEMBERED_BY_RECOVERY = 10_000
 PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 LAST_BYTES = 256 << 10  # about 600 fires
-
-LANES = 2
+LANES = 2  # one waits for its disk, one is being done; a third brought nothing
 
 Answers = list[tuple[Any, Ended | None]]
 Batch = list[tuple[Fact, Any]]
