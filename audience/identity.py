@@ -82,7 +82,7 @@ def normalise(kind: str, value: str, *, country: str = "") -> str:
     text = unicodedata.normalize("NFC", value).strip()
     if not text or len(text) > LONGEST_VALUE:
         raise BadIdentifier(f"An identifier has 1 to {LONGEST_VALUE} characters.")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+    if not text.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         raise BadIdentifier("An identifier holds no control characters.")
     if kind == "email":
         return _email(text)

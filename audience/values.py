@@ -16,6 +16,9 @@ LONGEST_TEXT = 8_192
 LARGEST_NUMBER = 1.7e308
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# `json.dumps` makes an encoder for every value that it writes.
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_write_finite = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Object = dict[str, Any]
 Reason = Literal["bad_type", "too_large", "too_deep", "too_many_properties"]
@@ -32,7 +35,7 @@ class BadValue(ValueError):
 def check_size(value: Object) -> None:
     """Refuse an object that is larger than 32 kB as compact JSON. Raises `BadValue`."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = _write(value)
     except RecursionError:
         raise BadValue("too_deep") from None
     if len(text.encode(errors="replace")) > LARGEST_BYTES:
@@ -61,12 +64,13 @@ def clean_text(value: object, longest: int) -> str:
         raise BadValue("bad_type")
     if len(value) > longest:
         raise BadValue("too_large")
-    return _NO_TEXT.sub("\ufffd", value)
+    # What cannot be stored is not printable either, and that is asked ten times as fast.
+    return value if value.isprintable() else _NO_TEXT.sub("\ufffd", value)
 
 
 def dump(value: Object) -> str:
     """Return JSON text of what `clean_object` gave."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _write_finite(value) if value else "{}"
 
 
 def _clean(value: Any, depth: int) -> Any:

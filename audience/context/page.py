@@ -35,7 +35,7 @@ NO_PAGE = Page("", "")
 
 def read_address(address: str) -> Page:
     """Return host and path of an http(s) address, both empty for anything else."""
-    match = _ADDRESS.match(address)
+    match = _ADDRESS.match(address) if address else None
     if match is None:
         return NO_PAGE
     return Page(match[1].lower().rstrip("."), match[2] or "/")
@@ -60,9 +60,9 @@ def parameters(address: str) -> Iterator[tuple[str, str]]:
 def page_fields(address: str, query_keys: Collection[str] = ()) -> dict[str, str | dict[str, str]]:
     """Return `url`, `host`, `path` and `query` of a page's address, without what is not kept; {} for no address."""
     host, path = read_address(address)
-    path = text_of(kept_path(path), LONGEST_PATH)
     if not host:
         return {}
+    path = text_of(kept_path(path), LONGEST_PATH)
     query: dict[str, str] = {}
     for name, value in parameters(address):
         if name in query_keys and name not in query and (text := text_of(value)):

@@ -77,8 +77,11 @@ def context_of(
 
 
 def _place(said: Told, seen: Seen, places: Places) -> Context:
-    place = places.find(_text(said.get("ip")) or seen.address)
     zone = said.get("timezone")
+    address = _text(said.get("ip")) or seen.address
+    if not address and not zone:
+        return {}
+    place = places.find(address)
     is_zone = isinstance(zone, str) and zone in _time_zones()
     return {"place": place.fields(), "time_zone": zone if is_zone else place.time_zone}
 
@@ -149,12 +152,13 @@ def _pages(said: Told, seen: Seen, keeping: Keeping) -> Context:
     if not fields and (path := _path(page)):
         fields = {"path": path}
     fields |= known(title=text_of(page.get("title")), type=text_of(page.get("type")))
+    if not address and not referrer and not campaign:
+        return {"page": fields, "landing": _landing(said, fields, keeping, is_first=False)}
     source = source_of(address, referrer, campaign=campaign, is_own=keeping.is_own)
-    has_source = bool(address or referrer or campaign)
     return {
         "page": fields,
-        "landing": _landing(said, fields, keeping, is_first=has_source and source.medium != INTERNAL),
-        "source": source.fields() if has_source else {},
+        "landing": _landing(said, fields, keeping, is_first=source.medium != INTERNAL),
+        "source": source.fields(),
     }
 
 

@@ -80,8 +80,10 @@ def source_of(
     `campaign` is what an SDK read out of the tags (`name` is the campaign's, `source` the source's). `is_own` says
     whether a host belongs to the advertiser; the page's own host and those above and below it do without asking.
     """
-    said = dict(parameters(address))
+    said = dict(parameters(address)) if "?" in address else {}
     seen = _of_referrer(read_address(address).host, referrer, is_own)
+    if not said and not campaign:
+        return seen
     clicked = _of_click(said, seen)
     tags = _tags(said, campaign or {})
     if not any(tags.values()):

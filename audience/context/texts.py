@@ -12,11 +12,13 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff
 
 def text_of(value: object, longest: int = LONGEST_TEXT) -> str:
     """Return a value as one line of text, cut; empty where it is no text or cannot be kept."""
-    if not isinstance(value, str):
+    if not value or not isinstance(value, str):
         return ""
     text = " ".join(value[: 4 * longest].split())
+    if not text.isprintable() and _UNFIT.search(text):  # what is unfit is not printable: most texts need no search
+        return ""
     # Before it is cut: half an address would be none.
-    return "" if _UNFIT.search(text) or names_a_person(text) else text[:longest].rstrip()
+    return "" if names_a_person(text) else text[:longest].rstrip()
 
 
 def word_of(value: object) -> str:
