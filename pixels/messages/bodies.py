@@ -62,7 +62,7 @@ def _gunzip(body: bytes) -> bytes:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
+        return _parser.decode(text)
     except ValueError:
         raise Refused(RequestError.INVALID_JSON) from None
 
@@ -73,6 +73,10 @@ def _refuse_constant(_: str) -> Never:
 
 def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) <= _LONGEST_DIGITS else float("inf")
+
+
+# `json.loads` makes a decoder for every body that it reads.
+_parser = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_whole_number)
 
 
 def _shallow(text: str) -> str:
