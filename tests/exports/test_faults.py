@@ -256,14 +256,19 @@ class TestBrokenUploads:
         assert failed.destination.state == "ready"
 
     @pytest.mark.sshd
-    def test_a_file_is_read_back_where_that_is_wished(self, scene: Scene, sshd: Sshd, monkeypatch) -> None:
-        run = scene.start(scene.export(scene.sftp_destination(sshd, is_read_back=True), scene.segment(members=1)))
+    @pytest.mark.spec("R9")
+    @pytest.mark.parametrize(("is_read_back", "ending"), [(False, b""), (True, b"#")], ids=["short", "read back"])
+    def test_a_file_that_did_not_arrive_whole_gets_no_name(
+        self, scene: Scene, sshd: Sshd, monkeypatch, is_read_back: bool, ending: bytes
+    ) -> None:
+        destination = scene.sftp_destination(sshd, is_read_back=is_read_back)
+        run = scene.start(scene.export(destination, scene.segment(members=1)))
         upload = sftp.SftpConnection.upload
 
         def spoil(self, local, name, *, offset=0):
             yield from upload(self, local, name, offset=offset)
             path = sshd.files / name
-            path.write_bytes(path.read_bytes()[:-1] + b"#")
+            path.write_bytes(path.read_bytes()[:-1] + ending)
 
         monkeypatch.setattr(sftp.SftpConnection, "upload", spoil)
         work_on(run.pk)
