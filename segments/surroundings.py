@@ -11,6 +11,7 @@ from segments.rules.reading.rules import read
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import OtherSegment, RuledSegment, StoredSegment, Surroundings
 from segments.rules.tree import Rule
+from segments.tables import of_segment
 
 
 class Written(NamedTuple):
@@ -44,7 +45,7 @@ def _other(segment: Segment, written: Written | None) -> OtherSegment:
             return RuledSegment(segment.pk, written.number, rule_of(written.rule), segment.code)
         except RuleRefused:
             pass
-    return StoredSegment(segment.pk, segment.active_version)
+    return StoredSegment(segment.pk, segment.active_version, of_segment(segment))
 
 
 @lru_cache(4096)
