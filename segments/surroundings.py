@@ -32,10 +32,15 @@ def surroundings_of(advertiser_id: int, serving: Mapping[int, Written] | None = 
     written = {version.segment_id: Written(version.number, version.rule) for version in versions}
     written |= serving or {}
     return Surroundings(
-        zone=Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id),
+        zone=zone_of(advertiser_id),
         retention=timedelta(days=Event.partitioning.keep_days),
         segments={segment.code: _other(segment, written.get(segment.pk)) for segment in segments},
     )
+
+
+def zone_of(advertiser_id: int) -> str:
+    """Return an advertiser's clock as it is now."""
+    return Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id)
 
 
 def _other(segment: Segment, written: Written | None) -> OtherSegment:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from segments.evaluation import switch_lock
@@ -22,7 +22,7 @@ from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
 from segments.rules.tree import Of
 from segments.rules.writing import write
-from segments.surroundings import rule_of
+from segments.surroundings import rule_of, zone_of
 from segments.sweeper import sweep_segment
 from segments.tables import about, of_segment
 
@@ -101,6 +101,31 @@ def resume(segment: Segment, *, author: User | None = None, at: datetime | None 
     return _begin(segment, rule, author, at or timezone.now())
 
 
+def follow_clocks(at: datetime | None = None) -> None:
+    """Begin anew what was built by a clock that its advertiser has no longer, if the rule asks it (rules.md 2.1)."""
+    serving = RuleVersion.all_advertisers.filter(
+        state=State.ACTIVE, segment__is_active=True, segment__deleted_at=None
+    )
+    stale = serving.exclude(zone="").exclude(zone=F("advertiser__time_zone"))
+    for version in stale.select_related("segment").order_by("id"):
+        zone = zone_of(version.advertiser_id)
+        is_begun = RuleVersion.all_advertisers.filter(segment=version.segment, state=State.BUILDING, zone=zone)
+        if is_begun.exists():
+            continue  # with another one that it uses
+        with transaction.atomic():
+            if _says_otherwise_by(zone, version):
+                _begin(version.segment, version.rule, None, at or timezone.now())
+            else:
+                RuleVersion.all_advertisers.filter(pk=version.pk).update(zone=zone)
+
+
+def _says_otherwise_by(zone: str, version: RuleVersion) -> bool:
+    """Say whether a rule means something else by another clock."""
+    was = entry_of(version).ruled.compiled
+    version.zone = zone
+    return was.expression != entry_of(version).ruled.compiled.expression
+
+
 def users_of(segment: Segment) -> list[RuleVersion]:
     """Return the versions, serving or being built, of rules that name a segment."""
     return [
@@ -151,7 +176,7 @@ def _begin_one(
         author=author,
         created_at=at,
         lead=lead,
-        zone=segment.advertiser.time_zone,
+        zone=zone_of(segment.advertiser_id),
     )
     segment.save(update_fields=["active_version"])
     return version
