@@ -43,11 +43,11 @@ def account_id(advertiser_id: int, key: str) -> bytes:
 
 
 # The rows are the locks of what belongs to accounts; taken after those of the profiles, in the order of the ids.
-_MAKE = writes(
+_MAKE = reads(
     """
     INSERT INTO audience_account (id, advertiser_id, key, first_seen_at, last_seen_at)
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT (id) DO NOTHING RETURNING id
     """
 )
 _LOCK = reads(
@@ -71,20 +71,24 @@ _PART = writes(
 )
 
 
-def meet(seen: Sequence[Seen]) -> Talk[None]:
-    """Make the accounts where need be, and lock them. Where profiles are meant, too, those are locked already."""
+def meet(seen: Sequence[Seen]) -> Talk[set[bytes]]:
+    """Make the accounts where need be, and lock them; return which are new.
+
+    Where profiles are meant, too, those are locked already.
+    """
     if not seen:
-        return
+        return set()
     accounts = {one.account_id: one for one in sorted(seen, key=lambda one: one.at)}
     ids = sorted(accounts)
     newest = [accounts[id_] for id_ in ids]
     times = instants([one.at for one in newest])
     owners = bigints([one.advertiser_id for one in newest])
-    made = _MAKE(uuids(ids), owners, texts([one.key for one in newest]), times, times)
-    (rows,) = yield [made, _LOCK(uuids(ids))]
+    make = _MAKE(uuids(ids), owners, texts([one.key for one in newest]), times, times)
+    made, rows = yield [make, _LOCK(uuids(ids))]
     unseen = [id_ for id_, seen_at in rows if seen_at < accounts[id_].at - SEEN_PRECISION]
     if unseen:
         yield [_SEE(uuids(unseen), instants([accounts[id_].at for id_ in unseen]))]
+    return {id_ for (id_,) in made}
 
 
 def join(belongings: Sequence[Belonging]) -> Talk[None]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from audience.columns import bigints, instants, texts, uuids
 from audience.instants import Instant
+from audience.news import Changed, Happened, tell
 from audience.talk import Talk, writes
 
 
@@ -50,8 +51,8 @@ MOVE = writes(
 )
 
 
-def put(said: Sequence[Said]) -> Talk[None]:
-    """Keep what was said. The caller holds the locks of the profiles."""
+def put(said: Sequence[Said], at: Instant) -> Talk[None]:
+    """Keep what was said by an instant. The caller holds the locks of the profiles."""
     if said:
         yield [
             _PUT(
@@ -63,3 +64,5 @@ def put(said: Sequence[Said]) -> Talk[None]:
                 instants([one.until for one in said]),
             )
         ]
+        changed = [Changed(one.advertiser_id, one.profile_id, purposes=[one.purpose]) for one in said]
+        yield from tell(Happened(at, changed=changed))

@@ -1,13 +1,13 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
     look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
-    -> what rooms above do
+    -> what rooms above do with the news
 
 Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
 each sorted. What is decided before the profiles are locked is looked at again under the locks.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 from django.conf import settings
@@ -18,21 +18,11 @@ from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.context import weather
 from audience.events import Fact
-from audience.instants import Instant
 from audience.messages import Message
+from audience.news import NO_MOVES, Changed, Happened, Moves, tell
 from audience.repeats import remember
-from audience.settling import Notes, settle
+from audience.settling import Notes, Settled, settle
 from audience.talk import Talk
-
-
-class Moves(NamedTuple):
-    """The segments, by number, that a profile has joined and left by what a batch told."""
-
-    joined: tuple[int, ...] = ()
-    left: tuple[int, ...] = ()
-
-
-NO_MOVES = Moves()
 
 
 class Recorded(NamedTuple):
@@ -42,28 +32,7 @@ class Recorded(NamedTuple):
     reason: str = ""
     profile_id: bytes | None = None
     notes: tuple[str, ...] = ()
-    moves: "Moves" = NO_MOVES
-
-
-class Happened(NamedTuple):
-    """What a batch has told, all of it stored: `made`, `merged` and `identified` are those of `settling.Settled`."""
-
-    facts: Sequence[Fact]
-    made: Collection[bytes]
-    merged: Mapping[bytes, int]
-    identified: Mapping[tuple[int, bytes], Collection[str]]
-    at: Instant  # none of the facts was received later
-
-
-# What a room above does when messages have been recorded; it says who has moved by that.
-Step = Callable[[Happened], Talk[Mapping[bytes, Moves]]]
-_steps: list[Step] = []
-
-
-def on_recorded(step: Step) -> None:
-    """Register what a room above does with what was recorded, in the same transaction, under the profiles' locks."""
-    if step not in _steps:
-        _steps.append(step)
+    moves: Moves = NO_MOVES
 
 
 def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
@@ -119,11 +88,16 @@ def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes], di
     yield from touches.put(seen)
     yield from _put_traits(facts)
     at = max(message.received_at for message in messages)
-    happened = Happened(facts, settled.made, settled.merged, settled.identified, at)
-    moves: dict[bytes, Moves] = {}
-    for step in _steps:
-        moves |= yield from step(happened)
+    moves = yield from tell(Happened(at, facts, _changed(settled), settled.merged))
     return settled.profiles, settled.notes, moves
+
+
+def _changed(settled: Settled) -> list[Changed]:
+    """Return who is new, and who has got or lost identifiers, perhaps to somebody else and told nothing himself."""
+    return [
+        Changed(advertiser_id, profile, kinds=kinds, is_new=profile in settled.made)
+        for (advertiser_id, profile), kinds in settled.identified.items()
+    ]
 
 
 def _put_traits(facts: Collection[Fact]) -> Talk[None]:

@@ -4,7 +4,7 @@ A call is one transaction. What is refused holds back nothing else; each answer 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from audience.instants import Instant, instant, unix_milliseconds
 from audience.messages import API, Message
 from audience.models import Account, Advertiser
 from audience.named import Named, Nobody, find_named, key_of, unknown
+from audience.news import Changed, Happened, tell
 from audience.recording import record
 from audience.talk import Talk, speak
 from audience.values import BadValue, Object, check_size, clean_object, dump
@@ -143,9 +144,21 @@ def _tell_of_accounts(advertiser: Advertiser, told: Sequence[OfAccount], at: Ins
             continue
         seen.append(accounts.Seen(advertiser.pk, key, at))
         tellings += [_telling(advertiser.pk, key, name, value, at + number) for name, value in values.items()]
-    yield from accounts.meet(seen)
+    new = yield from accounts.meet(seen)
     yield from attributes.put(tellings, OF_ACCOUNTS)
+    yield from tell(Happened(at + len(told), changed=_changed(advertiser.pk, new, tellings)))
     return answers
+
+
+def _changed(advertiser_id: int, new: Collection[bytes], tellings: Sequence[Telling]) -> list[Changed]:
+    names: dict[bytes, set[str]] = {account: set() for account in new}
+    for telling in tellings:
+        account, name = telling.key
+        names.setdefault(account, set()).add(name)
+    return [
+        Changed(advertiser_id, account, "account", attributes=some, is_new=account in new)
+        for account, some in names.items()
+    ]
 
 
 def _telling(advertiser_id: int, key: str, name: str, value: str, at: Instant) -> Telling:
@@ -164,6 +177,13 @@ def _change_people(account: Account, links: Sequence[Link], at: Instant) -> Talk
     joining = wanted["add"] - wanted["remove"]
     yield from accounts.join([Belonging(owner, key, profile, at, at) for profile in sorted(joining)])
     yield from accounts.part(account.pk.bytes, sorted(wanted["remove"]))
+    # Who was put in may be new; nobody is the worse for being asked about.
+    kinds = {link.kind for link in links}
+    people = [
+        Changed(owner, profile, kinds=kinds if profile in joining else (), is_new=profile in joining, belongs=True)
+        for profile in sorted(joining | wanted["remove"])
+    ]
+    yield from tell(Happened(at, changed=[*people, Changed(owner, account.pk.bytes, "account", belongs=True)]))
     return [Refused(who.value) if isinstance(who, Nobody) else None for who in found]
 
 

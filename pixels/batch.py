@@ -14,7 +14,7 @@ from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, l
 from audience.instants import HOUR, Instant
 from audience.memory import Memory
 from audience.messages import Message
-from audience.recording import Happened
+from audience.news import Changed, Happened
 from audience.talk import Talk, reads, writes
 from pixels.facts import Fact, Fire, Withdrawal
 from pixels.idsyncs import note_id_syncs
@@ -26,7 +26,7 @@ from pixels.reasons import SUPPRESSING, Outcome
 from pixels.stored import Stored
 from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
 from segments.renewals import Renewals, renew
-from segments.waking import wake_by_changes, wake_by_messages, wakes_any
+from segments.waking import wake, wakes_any
 from segments.withdrawal import withdraw
 
 EVENT_ID_MEMORY = 24 * HOUR
@@ -139,8 +139,7 @@ def store_withdrawals(
     """Count the fires that came with a no, and end what is held of their browsers."""
     fires = [one.fire for one in withdrawals if one.fire is not None]
     done = yield from store_fires(fires, day_of, memory, repeats)
-    for one in withdrawals:
-        yield from withdraw(one.keys, one.received_at, day_of)
+    yield from withdraw({key: one.received_at for one in withdrawals for key in one.keys}, day_of)
     stored = iter(done.stored)
     return Done([one if one.fire is None else next(stored) for one in withdrawals])
 
@@ -332,13 +331,9 @@ def _wake(
     asked: Sequence[Asked], made: Mapping[Key, Known], recorded: Sequence[OfProfile], now: Instant
 ) -> Talk[None]:
     """Ask the rules that name the segments or events of a batch, and those that may take in who is new."""
-    if recorded:
-        yield from wake_by_messages(Happened(recorded, (), {}, {}, now))
-    yield from wake_by_changes(
-        [(one.advertiser_id, one.key[0], one.change.segment_id) for one in asked],
-        [(key.advertiser_id, known.profile_id) for key, known in made.items()],
-        now,
-    )
+    new = [Changed(key.advertiser_id, known.profile_id, kinds=[key.kind], is_new=True) for key, known in made.items()]
+    memberships = [(one.advertiser_id, one.key[0], one.change.segment_id) for one in asked]
+    yield from wake(Happened(now, recorded, new), memberships)
 
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:

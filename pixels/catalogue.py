@@ -412,14 +412,17 @@ class Catalogue:
                 select.select([self._ear.fileno()], [], [], RECONNECT_SECONDS)
 
     def _follow(self) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+        with (
+            psycopg.connect(self._conninfo, autocommit=True) as connection,
+            rulebook.keeping(connection) as read_rules,
+        ):
             connection.add_notify_handler(self._hear)
             # First listen, then read: what is committed in between is read, and announced once more.
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._ended:
                 self._has_news = False
                 self._take(load(connection))
-                rulebook.refresh(connection)
+                read_rules()
                 connections[
                     "default"
                 ].close()  # opened where a direct pixel or a rule was new; no other use for it here

@@ -5,7 +5,7 @@ from importlib import import_module
 from django.apps import AppConfig
 
 from audience.merging import on_merge
-from audience.recording import on_recorded
+from audience.news import on_news
 
 
 class SegmentsConfig(AppConfig):
@@ -15,5 +15,5 @@ class SegmentsConfig(AppConfig):
     def ready(self) -> None:
         # Models can be imported only now.
         on_merge(import_module("segments.merging").merge_memberships)
-        on_recorded(import_module("segments.waking").wake_by_messages)
-        on_recorded(import_module("segments.event_counts").count_events)
+        on_news(import_module("segments.waking").wake)
+        on_news(import_module("segments.event_counts").count_events)

@@ -7,6 +7,7 @@ up again anywhere. One builds at a time; a second finds that and leaves.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 import structlog
@@ -17,14 +18,15 @@ from django.utils import timezone
 from audience.columns import batch_cursor
 from audience.crash import crash_point
 from audience.instants import instant
-from audience.models import Profile
 from audience.talk import speak
 from segments.evaluation import Asked, evaluate
-from segments.models import Cause, Membership, RuleVersion
+from segments.models import Cause, RuleVersion
 from segments.rulebook import Entry, entry_of
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable
-from segments.versions import switch
+from segments.rules.tree import Of
+from segments.tables import MEMBERS, MEMBERSHIPS, about, of_segment
+from segments.versions import follow_clocks, switch
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ def build(*, now: datetime | None = None, progress: Progress = lambda _: None) -
 
 
 def _build(now: datetime | None, progress: Progress) -> Built:
+    follow_clocks(now)
     switched = failed = 0
     heard = (now or timezone.now()) - (timedelta(0) if now else HEARD_AFTER)
     leads = RuleVersion.all_advertisers.filter(state=State.BUILDING, lead=None, created_at__lte=heard)
@@ -73,7 +76,7 @@ def _build(now: datetime | None, progress: Progress) -> Built:
         group = [lead, *RuleVersion.all_advertisers.filter(lead=lead, state=State.BUILDING).order_by("id")]
         try:
             entries = _entries(group)
-            if _walk(lead, entries, Cause.EDIT, now, progress) and switch(_in_order(group, entries), now):
+            if _walk_all(group, entries, now, progress) and switch(_in_order(group, entries), now):
                 switched += 1
         except (RuleRefused, Uncompilable, DataError, ProgrammingError) as error:
             _fail(group, error)
@@ -92,34 +95,48 @@ def _in_order(group: list[RuleVersion], entries: list[Entry]) -> list[RuleVersio
     return sorted(group, key=lambda version: places[version.segment_id])
 
 
+def _walk_all(group: list[RuleVersion], entries: list[Entry], now: datetime | None, progress: Progress) -> bool:
+    """Ask rules about everybody: those about profiles, and about accounts, each run of them in the order of use.
+
+    How far a run is stands in the row of the first of its versions.
+    """
+    versions = {version.segment_id: version for version in group}
+    for _, run in groupby(entries, key=lambda entry: entry.ruled.of):
+        some = list(run)
+        if not _walk(versions[some[0].ruled.segment_id], some, Cause.EDIT, now, progress):
+            return False
+    return True
+
+
 def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetime | None, progress: Progress) -> bool:
-    """Ask rules about all profiles from where the version has come; return whether the end is reached."""
+    """Ask rules about all members from where the version has come; return whether the end is reached."""
     versions = RuleVersion.all_advertisers.filter(pk=version.pk)
+    of = entries[0].ruled.of
     if version.built_to is None:
-        total = Profile.all_advertisers.filter(advertiser_id=version.advertiser_id).count()
+        total = MEMBERS[of].all_advertisers.filter(advertiser_id=version.advertiser_id).count()
         versions.update(profiles_total=total)
     while True:
         with transaction.atomic():
             found = versions.filter(state=version.state).first()
             if found is None:
                 return False
-            profiles = _next_profiles(found)
-            if not profiles:
+            members = _next_members(of, found)
+            if not members:
                 return True
             with batch_cursor(connection.connection) as cursor:
                 at = instant(now or timezone.now())
-                speak(cursor, evaluate([Asked(entry.ruled, profiles, cause, entry.place) for entry in entries], at))
-            found.built_to = UUID(bytes=profiles[-1])
-            found.profiles_done += len(profiles)
+                speak(cursor, evaluate([Asked(entry.ruled, members, cause, entry.place) for entry in entries], at))
+            found.built_to = UUID(bytes=members[-1])
+            found.profiles_done += len(members)
             found.save(update_fields=["built_to", "profiles_done"])
             crash_point("rule.chunk")
         progress(found)
 
 
-def _next_profiles(version: RuleVersion) -> list[bytes]:
+def _next_members(of: Of, version: RuleVersion) -> list[bytes]:
     with connection.cursor() as cursor:
-        cursor.execute(_CHUNK, [version.advertiser_id, version.built_to or _FIRST, CHUNK_PROFILES])
-        return [profile.bytes for (profile,) in cursor.fetchall()]
+        cursor.execute(about(of, _CHUNK), [version.advertiser_id, version.built_to or _FIRST, CHUNK_PROFILES])
+        return [member.bytes for (member,) in cursor.fetchall()]
 
 
 def _fail(group: list[RuleVersion], error: Exception) -> None:
@@ -151,8 +168,10 @@ def _refresh(now: datetime | None, progress: Progress) -> None:
 def drop_superseded(*, most: int = 20_000) -> int:
     """Delete the rows of versions that serve no more; return how many."""
     dropped = 0
-    for version in RuleVersion.all_advertisers.filter(state__in=[State.SUPERSEDED, State.FAILED]):
-        rows = Membership.all_advertisers.filter(segment_id=version.segment_id, version=version.number)
-        while ids := list(rows.values_list("profile_id", flat=True)[:most]):
-            dropped += rows.filter(profile_id__in=ids).delete()[0]
+    superseded = RuleVersion.all_advertisers.filter(state__in=[State.SUPERSEDED, State.FAILED])
+    for version in superseded.select_related("segment"):
+        of = of_segment(version.segment)
+        rows = MEMBERSHIPS[of].all_advertisers.filter(segment_id=version.segment_id, version=version.number)
+        while ids := list(rows.values_list(f"{of}_id", flat=True)[:most]):
+            dropped += rows.filter(**{f"{of}_id__in": ids}).delete()[0]
     return dropped

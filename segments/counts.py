@@ -13,18 +13,11 @@ from django.utils import timezone
 
 from audience import deltas
 from segments.models import Segment
+from segments.tables import about
 
-# What moved the numbers of segments, by day, in one relation that every reader of counts asks: what is merged, what
-# is not, and the leaves and joins by time that the sweeper has not published yet. One statement reads all of it:
-# neither merge nor sweep counts anything twice. Needs `membership_due`: it reads what is overdue, a few seconds'
-# worth.
-MOVES_SQL = """
-    SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
-    FROM segments_segmentday WHERE segment_id = ANY(%(ids)s)
-    UNION ALL
-    SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
-    FROM segments_segmentdelta WHERE segment_id = ANY(%(ids)s)
-    UNION ALL
+# The leaves and joins by time that the sweeper has not published yet. Needs `membership_due`: it reads what is
+# overdue, a few seconds' worth.
+_OVERDUE_SQL = """
     SELECT m.segment_id, (m.expires_at AT TIME ZONE a.time_zone)::date, 0, count(*)::int, 0, 0, 0
     FROM segments_membership m
     JOIN segments_segment s ON s.id = m.segment_id AND s.active_version = m.version
@@ -39,6 +32,16 @@ MOVES_SQL = """
     WHERE m.sweep_at <= %(at)s AND m.sweep_at <= m.starts_at AND m.starts_at <= %(at)s AND m.segment_id = ANY(%(ids)s)
     GROUP BY 1, 2
 """
+# What moved the numbers of segments, by day, in one relation that every reader of counts asks: what is merged, what
+# is not, and what is overdue. One statement reads all of it: neither merge nor sweep counts anything twice.
+MOVES_SQL = f"""
+    SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
+    FROM segments_segmentday WHERE segment_id = ANY(%(ids)s)
+    UNION ALL
+    SELECT segment_id, day, joins, leaves, loads, daily_uniques, monthly_uniques
+    FROM segments_segmentdelta WHERE segment_id = ANY(%(ids)s)
+    UNION ALL {_OVERDUE_SQL} UNION ALL {about("account", _OVERDUE_SQL)}
+"""  # noqa: S608 -- constants of ours
 _SIZES = f"""
     SELECT s.id, coalesce(moved.size, 0)
     FROM unnest(%(ids)s::bigint[]) AS s(id)

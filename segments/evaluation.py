@@ -5,7 +5,7 @@ whoever stays keeps `starts_at`, and what time has changed by then is published 
 built gets its rows in the same way; it has nothing to publish before it serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,25 +15,28 @@ from audience.talk import Statement, Talk, Template, reads, writes
 from segments.models import Cause
 from segments.ranges import FOREVER
 from segments.rules.timeline import Compiled
+from segments.rules.tree import Of
+from segments.tables import ALL, about
 
 # Each batch holds its advertisers' locks together with the others; a switch of versions has its own alone.
 _SWITCH_LOCK = 0x5017C4 << 32
 _SHARE = writes("SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys")
 
 # Many rules are asked in a batch: what is asked of each is this and no more.
-_ASK = "SELECT s.profile_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s(profile_id)"
+_ASK = "SELECT s.{of}_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s({of}_id)"
 # `known`: the row of each, with all of its ranges; of versions that serve or are being built. `settled`: which flips
 # of the row lie before the moment of asking without having been published, and whether somebody was in after them; a
 # flip at the very moment is decided by the new timeline. `coming`: the row as it is to be.
-_BRING = reads(
-    """
+# A fact of another batch may be later than this one: whoever it has moved already is asked about from then on.
+_BRING_PROFILES = """
     WITH known AS (
-        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.ranges, v.advertiser_id,
+        SELECT greatest(c.at, m.decided_at) AS at, t.profile_id, t.segment_id, t.version, t.cause,
+            CASE WHEN m.decided_at > c.at THEN t.ranges * tstzmultirange(tstzrange(m.decided_at, NULL))
+                ELSE t.ranges END AS ranges, v.advertiser_id,
             g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
-                + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old,
-            (SELECT r FROM unnest(t.ranges) r LIMIT 1) AS first
+                + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old
         FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
             %s::tstzmultirange[]) AS t(profile_id, segment_id, version, cause, ranges)
         JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
@@ -43,7 +46,8 @@ _BRING = reads(
             ON m.profile_id = t.profile_id AND m.segment_id = t.segment_id AND m.version = t.version
         WHERE m.profile_id IS NOT NULL OR NOT isempty(t.ranges)
     ), settled AS MATERIALIZED (
-        SELECT k.*, k.ranges @> k.at AS is_in, k.old @> k.at AS is_old,
+        SELECT k.*, (SELECT r FROM unnest(k.ranges) r LIMIT 1) AS first, k.ranges @> k.at AS is_in,
+            k.old @> k.at AS is_old,
             k.is_published <> (mod(coalesce(cardinality(f.flips), 0), 2) = 1) AS was_in, f.flips
         FROM known k LEFT JOIN LATERAL (
             SELECT array_agg(b ORDER BY b) AS flips
@@ -94,8 +98,8 @@ _BRING = reads(
         FROM steps s JOIN audience_advertiser a ON a.id = s.advertiser_id GROUP BY 1, 2, 3
     )
     SELECT profile_id, segment_id, is_join FROM steps WHERE is_now
-    """
-)
+"""
+_BRING: Mapping[Of, Template] = {of: reads(about(of, _BRING_PROFILES)) for of in ALL}
 
 
 class Ruled(NamedTuple):
@@ -105,12 +109,13 @@ class Ruled(NamedTuple):
     segment_id: int
     version: int
     compiled: Compiled
+    of: Of = "profile"
 
 
 class Moved(NamedTuple):
-    """Somebody who has joined a segment by its rule, or left it, at the moment of asking."""
+    """A member who has joined a segment by its rule, or left it, at the moment of asking."""
 
-    profile_id: bytes
+    member_id: bytes
     segment_id: int
     has_joined: bool
 
@@ -119,28 +124,28 @@ class Asked(NamedTuple):
     """A rule, about whom it is asked, and what a move by its answer is caused by. `place`: see `rulebook.Entry`."""
 
     ruled: Ruled
-    profiles: Sequence[bytes]
+    about: Sequence[bytes]
     cause: Cause
     place: int = 0
 
 
 def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
-    """Bring the memberships of profiles up to what rules say of them; those of a place know the rows of lower ones.
+    """Bring memberships up to what rules say of the members; those of a place know the rows of lower ones.
 
-    The caller holds the locks of the profiles, and has stored all facts; none of them is later than `at`.
+    The caller holds the locks of the members, and has stored all facts; none of them is later than `at`.
     """
     moved: list[Moved] = []
     if asked:
-        yield [_SHARE(_keys({one.ruled.advertiser_id for one in asked}))]
-    for place in sorted({one.place for one in asked}):
-        group = [one for one in asked if one.place == place]
+        yield [share_switches(one.ruled.advertiser_id for one in asked)]
+    for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
+        group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
         answers = yield [_question(one, at) for one in group]
         told = [
-            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
+            (member, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
             for one, rows in zip(group, answers, strict=True)
-            for profile, ranges in rows
+            for member, ranges in rows
         ]
-        (rows,) = yield [_bring(told, at)]
+        (rows,) = yield [_bring(of, told, at)]
         moved += [Moved(*row) for row in rows]
     return moved
 
@@ -150,20 +155,21 @@ def switch_lock(advertiser_id: int) -> int:
     return _SWITCH_LOCK + advertiser_id
 
 
-def _keys(advertisers: set[int]) -> str:
-    return "{" + ",".join(str(switch_lock(one)) for one in sorted(advertisers)) + "}"
+def share_switches(advertisers: Iterable[int]) -> Statement:
+    """Return the statement that holds up switches of versions; before the rows of rules are locked."""
+    return _SHARE("{" + ",".join(str(switch_lock(one)) for one in sorted({*advertisers})) + "}")
 
 
 def _question(one: Asked, at: Instant) -> Statement:
     compiled = one.ruled.compiled
-    return _template(compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.profiles)))
+    return _template(one.ruled.of, compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.about)))
 
 
-def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
-    profiles, segments, versions, causes, ranges = zip(*told, strict=True)
-    return _BRING(
+def _bring(of: Of, told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
+    members, segments, versions, causes, ranges = zip(*told, strict=True)
+    return _BRING[of](
         moment(at).isoformat(),
-        uuids(profiles),
+        uuids(members),
         bigints(segments),
         integers(versions),
         texts([str(cause.value) for cause in causes]),
@@ -173,6 +179,6 @@ def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> S
 
 
 @lru_cache(8192)
-def _template(timeline: str) -> Template:
+def _template(of: Of, timeline: str) -> Template:
     """Return the statement around a timeline; rules that differ in their values alone share one."""
-    return reads(_ASK.format(timeline=timeline))
+    return reads(_ASK.format(of=of, timeline=timeline))

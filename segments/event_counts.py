@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audience.columns import bigints, instants, texts
-from audience.recording import Happened, Moves
+from audience.news import Happened, Moves
 from audience.talk import Talk, writes
 
 DAYS = 90

@@ -11,7 +11,7 @@ from segments.rules.fields import AttributeType
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import Reading, read
-from segments.rules.timeline import RuledSegment, Surroundings
+from segments.rules.timeline import OtherSegment, RuledSegment, Surroundings
 from segments.rules.tree import Of
 from segments.rules.values import Name
 
@@ -99,9 +99,9 @@ class Knowledge:
             return {(name,): _TYPES.get(frozenset(kinds)) for name, kinds in cursor.fetchall()}
 
 
-def _of(other: object) -> Of:
-    """Return whose segment it is: pixels know profiles alone."""
-    return other.rule.of if isinstance(other, RuledSegment) else "profile"
+def _of(other: OtherSegment) -> Of:
+    """Return what the members of a segment are."""
+    return other.rule.of if isinstance(other, RuledSegment) else other.of
 
 
 def limits() -> Limits:

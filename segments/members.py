@@ -6,7 +6,7 @@ A person is put in by the same decision as a fire does it (`segments.membership`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,12 +16,13 @@ from audience.columns import batch_cursor
 from audience.days import LocalDays
 from audience.instants import Instant, instant, microseconds
 from audience.named import Named, Nobody, find_named
+from audience.news import Changed, Happened
 from audience.talk import Talk, speak
-from segments import rulebook
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
-from segments.models import LARGEST_VALUE, Cause, Membership, Segment
-from segments.waking import wake_by_changes
+from segments.models import LARGEST_VALUE, Cause, Segment
+from segments.tables import MEMBERSHIPS, of_segment
+from segments.waking import wake
 
 
 class Refused(models.TextChoices):
@@ -66,7 +67,6 @@ def change_members(segment: Segment, asked: Sequence[Ask], *, at: datetime, caus
     A refused one does not hold back the others. Adding makes a profile for an identifier that is not known yet,
     except for browser ids, which only our cookie makes; removing makes none.
     """
-    rulebook.refresh()
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         return speak(cursor, _change(segment, asked, instant(at), cause))
 
@@ -89,8 +89,12 @@ def _change(segment: Segment, asked: Sequence[Ask], at: Instant, cause: Cause) -
     decisions = yield from apply_changes(changes, days)
     touched = [(one.advertiser_id, one.key[0], segment.pk) for one in changes]
     # Some of them may be new; nobody is the worse for being asked about.
-    strangers = [(segment.advertiser_id, profile) for profile in {one.key[0] for one in changes}]
-    yield from wake_by_changes(touched, strangers, at)
+    new = [
+        Changed(segment.advertiser_id, one.key[0], kinds=[asked[number].kind], is_new=True)
+        for number, one in zip(done, changes, strict=True)
+        if asked[number].do == "add"
+    ]
+    yield from wake(Happened(at, changed=new), touched)
     for number, one, decision in zip(done, changes, decisions, strict=True):
         steps = {step.change for step in decision.steps}
         notes = (*_notes(segment, asked[number]), *decision.notes)
@@ -135,17 +139,21 @@ def _change_of(segment: Segment, ask: Ask, cause: Cause) -> Change:
     )
 
 
-def holding(segment: Segment, at: datetime) -> models.QuerySet[Membership]:
-    """Return the memberships of a segment that hold at an instant; read them by key, in the order of profile ids."""
-    return Membership.objects.filter(holds(at), segment=segment, version=segment.active_version)
+def holding(segment: Segment, at: datetime) -> models.QuerySet[Any]:
+    """Return the memberships of a segment that hold at an instant; read them by key, in the order of member ids.
+
+    They are those of accounts where the segment is of accounts.
+    """
+    rows = MEMBERSHIPS[of_segment(segment)].objects
+    return rows.filter(holds(at), segment=segment, version=segment.active_version)
 
 
-def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Membership]:
-    """Return up to `most` memberships that hold at an instant, in the order of profile ids, those after one.
+def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Any]:
+    """Return up to `most` memberships that hold at an instant, in the order of member ids, those after one.
 
     Read by key: `membership_of_segment` from (segment, version, after), never by an offset.
     """
-    rows = holding(segment, at)
+    rows, key = holding(segment, at), f"{segment.of}_id"
     if after is not None:
-        rows = rows.filter(profile_id__gt=after)
-    return list(rows.order_by("profile_id")[:most])
+        rows = rows.filter(**{f"{key}__gt": after})
+    return list(rows.order_by(key)[:most])

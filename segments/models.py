@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from audience.models import HostListField, Profile
+from audience.models import Account, HostListField, Profile
 from audience.partitions import Partitioning
 from audience.tenancy import TenantModel, advertiser_key
 from segments.ranges import FOREVER, RangesField
@@ -32,11 +32,15 @@ _value_limits = [MinValueValidator(0), MaxValueValidator(LARGEST_VALUE)]
 
 
 class Segment(TenantModel):
-    """A named group of profiles. Its id is its number in tags, unique in the installation."""
+    """A named group of profiles, or of accounts. Its id is its number in tags, unique in the installation."""
 
     class Kind(models.TextChoices):
         PIXEL = "pixel", "Pixel: members are put in by pixels, the API or an upload"
         RULE = "rule", "Rule: members follow from a rule"
+
+    class Of(models.TextChoices):
+        PROFILE = "profile", "Profiles"
+        ACCOUNT = "account", "Accounts"
 
     class WriteMode(models.TextChoices):
         OPEN = "open", "Open: any fire"
@@ -63,6 +67,8 @@ class Segment(TenantModel):
         help_text="A short name for use in tags, for example “cart”. Capitals do not matter.",
     )
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PIXEL, editable=False)
+    # What its members are. Its first rule decides; pixels put in profiles alone.
+    of = models.CharField(max_length=7, choices=Of.choices, default=Of.PROFILE, editable=False)
     description = models.TextField(max_length=2000, blank=True)
     lifetime_minutes = models.PositiveIntegerField(
         "keep members for", default=DEFAULT_LIFETIME_MINUTES, validators=_lifetime_limits
@@ -184,7 +190,9 @@ class RuleVersion(TenantModel):
     lead = models.ForeignKey(
         "self", on_delete=models.CASCADE, db_constraint=False, null=True, related_name="followers"
     )
-    # How far everybody is computed: the last profile that is done, and how many that are of how many.
+    # The advertiser's clock that it is built by. Where that has changed, the next version follows it.
+    zone = models.CharField(max_length=64, default="")
+    # How far everybody is computed: the last member that is done, and how many that are of how many.
     built_to = models.UUIDField(null=True)
     profiles_done = models.BigIntegerField(default=0)
     profiles_total = models.BigIntegerField(default=0)
@@ -206,18 +214,14 @@ class RuleVersion(TenantModel):
         return f"Version {self.number} of {self.segment_id}"
 
 
-class Membership(TenantModel):
-    """A profile is in a segment at t when `starts_at <= t < expires_at`: read it through `segments.membership`.
+class _Interval(TenantModel):
+    """A member is in a segment at t when `starts_at <= t < expires_at`: read it through `segments.membership`.
 
     A row outlives its interval as a marker, so that a fact that comes late finds what has decided after it. By a
     rule the interval may lie ahead.
     """
 
-    pk = models.CompositePrimaryKey("profile_id", "segment_id", "version")
     advertiser = advertiser_key(is_checked=False)
-    profile = models.ForeignKey(
-        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
-    )
     segment = models.ForeignKey(
         Segment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -238,6 +242,23 @@ class Membership(TenantModel):
     upcoming = RangesField(null=True)
 
     class Meta(TenantModel.Meta):
+        abstract = True
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it is over, for people: None where it has no end."""
+        return None if self.expires_at == FOREVER else self.expires_at
+
+
+class Membership(_Interval):
+    """A profile is in a segment."""
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id", "version")
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta(_Interval.Meta):
         indexes = [
             models.Index(fields=["segment", "version", "profile"], name="membership_of_segment"),
             models.Index(fields=["sweep_at"], condition=~models.Q(sweep_at=None), name="membership_due"),
@@ -246,10 +267,23 @@ class Membership(TenantModel):
     def __str__(self) -> str:
         return f"{self.profile_id} in {self.segment_id}"
 
-    @property
-    def ends_at(self) -> datetime | None:
-        """When it is over, for people: None where it has no end."""
-        return None if self.expires_at == FOREVER else self.expires_at
+
+class AccountMembership(_Interval):
+    """An account is in a segment, always by its rule."""
+
+    pk = models.CompositePrimaryKey("account_id", "segment_id", "version")
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta(_Interval.Meta):
+        indexes = [
+            models.Index(fields=["segment", "version", "account"], name="account_members_of_segment"),
+            models.Index(fields=["sweep_at"], condition=~models.Q(sweep_at=None), name="account_membership_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} in {self.segment_id}"
 
 
 class Cause(models.TextChoices):
@@ -267,7 +301,7 @@ class Cause(models.TextChoices):
     SEGMENT = "segment", "a change in another segment"
 
 
-class Transition(TenantModel):
+class _Moved(TenantModel):
     """One join or leave, written in the transaction that brought it, or by the sweeper."""
 
     class Change(models.TextChoices):
@@ -276,11 +310,7 @@ class Transition(TenantModel):
 
     partitioning = Partitioning(column="at", unit="month", ahead=3, keep_days=13 * 31)
 
-    pk = models.CompositePrimaryKey("profile_id", "segment_id", "at", "change")
     advertiser = advertiser_key(is_checked=False)
-    profile = models.ForeignKey(
-        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
-    )
     segment = models.ForeignKey(
         Segment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -289,10 +319,51 @@ class Transition(TenantModel):
     cause = models.CharField(max_length=8, choices=Cause.choices)
 
     class Meta(TenantModel.Meta):
+        abstract = True
+
+
+class Transition(_Moved):
+    """A profile has joined a segment, or left it."""
+
+    pk = models.CompositePrimaryKey("profile_id", "segment_id", "at", "change")
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta(_Moved.Meta):
         indexes = [models.Index(fields=["segment", "-at"], name="transition_of_segment")]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
+
+
+class AccountTransition(_Moved):
+    """An account has joined a segment, or left it."""
+
+    pk = models.CompositePrimaryKey("account_id", "segment_id", "at", "change")
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta(_Moved.Meta):
+        indexes = [models.Index(fields=["segment", "-at"], name="account_transition_of_segment")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.change} {self.segment_id}"
+
+
+class WaitingAccount(TenantModel):
+    """Rules are to be asked about an account and its people, who could not be asked at once: `segments.waiting`."""
+
+    id = models.BigAutoField(primary_key=True)
+    advertiser = advertiser_key(is_checked=False)
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    cause = models.CharField(max_length=8, choices=Cause.choices)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} waits"
 
 
 class _Counts(TenantModel):

@@ -11,17 +11,19 @@ from django.db.backends.utils import CursorWrapper
 from segments.counts import sizes
 from segments.membership import HOLDS_OF_ACTIVE_VERSION_SQL
 from segments.models import Segment
+from segments.tables import about
 
 log = structlog.get_logger(__name__)
 
 # Between this database and whoever writes to it; a start refuses more (safety.md S3).
 CLOCK_DIFFERENCE = timedelta(seconds=2)
 
-_COUNT = f"""
+_COUNT_PROFILES = f"""
     SELECT m.segment_id, count(*) FROM segments_membership m
     JOIN segments_segment s ON s.id = m.segment_id
     WHERE {HOLDS_OF_ACTIVE_VERSION_SQL} GROUP BY m.segment_id
 """  # noqa: S608 -- the predicate is ours
+_COUNT = f"{_COUNT_PROFILES} UNION ALL {about('account', _COUNT_PROFILES)}"
 # The one relation that no key of the schema can hold, see `audience.models.Identifier`.
 _CROSSED = """
     SELECT count(*) FROM audience_identifier i

@@ -30,7 +30,11 @@ _FORGET = (
     "DELETE FROM segments_transition WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_event WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_attribute WHERE profile_id = ANY(%s::uuid[])",
-    "DELETE FROM audience_accountmember WHERE profile_id = ANY(%s::uuid[])",
+    """
+    WITH parted AS (DELETE FROM audience_accountmember WHERE profile_id = ANY(%s::uuid[]) RETURNING *)
+    INSERT INTO segments_waitingaccount (advertiser_id, account_id, cause)
+    SELECT DISTINCT advertiser_id, account_id, 'fact' FROM parted
+    """,
     "DELETE FROM audience_merge WHERE into_id = ANY(%s::uuid[])",
     "DELETE FROM audience_identifier WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_profile WHERE id = ANY(%s::uuid[])",

@@ -1,11 +1,12 @@
 """The rules that serve or are being built, compiled, and by which facts they are woken: an immutable book.
 
-Every process has one. A door's is read anew whenever its catalogue hears of an edit; others call `refresh` before
-they change anything.
+Every process has one. A door's is read anew whenever its catalogue hears of an edit (`keeping`); everybody else
+reads what has changed whenever rules are to be asked (`present`).
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,13 +14,14 @@ import psycopg
 import structlog
 from django.db import connection
 
+from audience.talk import Rows, Talk, reads
 from segments.evaluation import Ruled
 from segments.models import RuleVersion
 from segments.rules.nodes import segments_named
 from segments.rules.refusals import RuleRefused
 from segments.rules.silence import may_hold_of_strangers
 from segments.rules.timeline import RuledSegment, Surroundings, Uncompilable, compile_rule
-from segments.rules.touching import EVERY_EVENT, Touched, touched_by
+from segments.rules.touching import EVERY_EVENT, Touched, felt_by_others, touched_by
 from segments.rules.tree import Rule
 from segments.rules.values import Name
 from segments.surroundings import Written, rule_of, surroundings_of
@@ -29,16 +31,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A version of a rule in the book."""
+    """A version of a rule in the book.
+
+    `felt_by_others`: which facts about one person can touch its answer about a colleague, or about an account.
+    """
 
     ruled: Ruled
     touched: Touched
     is_for_strangers: bool
+    felt_by_others: Touched
     place: int = 0  # a segment comes before those that use it
 
 
 class Wakes(NamedTuple):
-    """What has been told of a profile: names of facts, as `Touched` has them. `strangers`: it is new."""
+    """What has been told of a profile or account: names of facts, as `Touched` has them. `is_stranger`: it is new."""
 
     events: Collection[str] = ()
     fields: Collection[Name] = ()
@@ -57,30 +63,38 @@ class Rules:
     entries: tuple[Entry, ...]
     codes: Mapping[int, str] = field(default_factory=dict)
     fields: frozenset[Name] = frozenset()
-    by_name: Mapping[tuple[str, object], tuple[Entry, ...]] = field(default_factory=dict)
+    by_name: "Index" = field(default_factory=dict)
+    by_name_of_others: "Index" = field(default_factory=dict)
 
     def woken_by(self, told: Wakes) -> set[Entry]:
-        """Return the rules that feel any of it."""
-        names: list[tuple[str, object]] = [("events", name) for name in told.events]
-        if told.events:
-            names.append(("events", EVERY_EVENT))
-        names += [("fields", name) for name in told.fields]
-        names += [("attributes", name) for name in told.attributes]
-        names += [("kinds", name) for name in told.kinds]
-        names += [("purposes", name) for name in told.purposes]
-        names += [("segments", name) for name in told.segments]
-        if told.accounts:
-            names.append(("accounts", True))
-        if told.is_stranger:
-            names.append(("strangers", True))
-        return {entry for name in names for entry in self.by_name.get(name, ())}
+        """Return the rules about profiles that feel any of it."""
+        return _found(self.by_name, told)
+
+    def woken_across(self, told: Wakes) -> set[Entry]:
+        """Return the rules that feel it of somebody of the same account: about accounts, and about colleagues."""
+        return _found(self.by_name_of_others, told) if self.by_name_of_others else set()
+
+
+Index = Mapping[tuple[str, object], Sequence[Entry]]
+_KINDS = ("events", "fields", "attributes", "kinds", "purposes", "segments")
+
+
+def _found(index: Index, told: Wakes) -> set[Entry]:
+    names: list[tuple[str, object]] = [(kind, name) for kind in _KINDS for name in getattr(told, kind)]
+    if told.events:
+        names.append(("events", EVERY_EVENT))
+    if told.accounts:
+        names.append(("accounts", True))
+    if told.is_stranger:
+        names.append(("strangers", True))
+    return {entry for name in names for entry in index.get(name, ())}
 
 
 Book = Mapping[int, Rules]  # by advertiser
 
 _ROWS = """
     SELECT g.advertiser_id, g.id, g.code, g.is_active, g.active_version, a.time_zone, v.id, v.number, v.state,
-        v.lead_id, md5(v.rule)
+        v.lead_id, v.zone, md5(v.rule)
     FROM segments_segment g JOIN audience_advertiser a ON a.id = g.advertiser_id
     LEFT JOIN segments_ruleversion v ON v.segment_id = g.id AND v.state IN ('active', 'building')
     WHERE g.deleted_at IS NULL AND g.advertiser_id IN (
@@ -90,11 +104,16 @@ _ROWS = """
 """
 
 
+_READ = reads(_ROWS)
+Reader = psycopg.Connection[tuple[Any, ...]]
+
+
 class _Shelf:
-    """Where the process keeps its book, and what it was made of."""
+    """Where the process keeps its book, what it was made of, and whether somebody reads it anew by himself."""
 
     book: Book = {}
     made_of: Mapping[int, object] = {}
+    is_kept = False
 
 
 def current() -> Book:
@@ -102,14 +121,41 @@ def current() -> Book:
     return _Shelf.book
 
 
-def refresh(reader: psycopg.Connection[tuple[Any, ...]] | None = None) -> Book:
+def present() -> Talk[Book]:
+    """Return the book as it is now, in the caller's transaction."""
+    if not _Shelf.is_kept:
+        (rows,) = yield [_READ()]
+        _take(rows)
+    return _Shelf.book
+
+
+@contextmanager
+def keeping(reader: Reader) -> Iterator[Callable[[], None]]:
+    """Give a function that reads the book anew, for whoever calls it whenever an edit is heard of.
+
+    From the first call to the end of the block the process relies on it.
+    """
+
+    def read() -> None:
+        refresh(reader)
+        _Shelf.is_kept = True
+
+    try:
+        yield read
+    finally:
+        _Shelf.is_kept = False
+
+
+def refresh(reader: Reader | None = None) -> Book:
     """Read what has changed since the last time, and return the book. Only what has changed is compiled."""
     if reader is not None:
-        rows: list[tuple[Any, ...]] = reader.execute(_ROWS).fetchall()
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute(_ROWS)
-            rows = cursor.fetchall()
+        return _take(reader.execute(_ROWS).fetchall())
+    with connection.cursor() as cursor:
+        cursor.execute(_ROWS)
+        return _take(cursor.fetchall())
+
+
+def _take(rows: Rows) -> Book:
     found: dict[int, list[object]] = defaultdict(list)
     for advertiser_id, *row in rows:
         found[advertiser_id].append(tuple(row))
@@ -142,12 +188,17 @@ def rules_of(advertiser_id: int) -> Rules:
 
 def entry_of(version: RuleVersion) -> Entry:
     """Compile a version; one that is being built beside what else is built with it. Raises where it cannot be."""
-    around = replace(surroundings_of(version.advertiser_id, _built_with(version)), key=version.segment.code)
+    around = surroundings_of(version.advertiser_id, _built_with(version))
+    around = replace(around, key=version.segment.code, zone=version.zone or around.zone)
     rule = rule_of(version.rule)
-    compiled = compile_rule(rule, around)
-    ruled = Ruled(version.advertiser_id, version.segment_id, version.number, compiled)
-    is_for_strangers = may_hold_of_strangers(rule.root)
-    return Entry(ruled, touched_by(rule, around.segments), is_for_strangers, _depth(rule, around))
+    ruled = Ruled(version.advertiser_id, version.segment_id, version.number, compile_rule(rule, around), of=rule.of)
+    return Entry(
+        ruled,
+        touched_by(rule, around.segments),
+        may_hold_of_strangers(rule.root),
+        felt_by_others(rule, around.segments),
+        _depth(rule, around),
+    )
 
 
 def _built_with(version: RuleVersion) -> Mapping[int, Written]:
@@ -166,25 +217,29 @@ def _depth(rule: Rule, around: Surroundings) -> int:
 
 def _bound(entries: Iterable[Entry], around: Surroundings) -> Rules:
     entries = tuple(entries)
-    by_name: dict[tuple[str, object], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        touched = entry.touched
-        for kind in ("events", "fields", "attributes", "kinds", "purposes", "segments"):
-            for name in getattr(touched, kind):
-                by_name[kind, name].append(entry)
-        if touched.accounts:
-            by_name["accounts", True].append(entry)
-        if entry.is_for_strangers:
-            by_name["strangers", True].append(entry)
-    named = {name for kind, name in by_name if kind == "segments"}
+    by_name = _index((entry, entry.touched) for entry in entries if entry.ruled.of == "profile")
+    strangers = [entry for entry in entries if entry.ruled.of == "profile" and entry.is_for_strangers]
+    named = {key for entry in entries for key in entry.touched.segments}
     return Rules(
         entries,
         {other.id: key for key, other in around.segments.items() if key in named},
         frozenset(field for entry in entries for field in entry.touched.fields),
-        {name: tuple(some) for name, some in by_name.items()},
+        by_name | {("strangers", True): strangers},
+        _index((entry, entry.felt_by_others) for entry in entries),
     )
+
+
+def _index(feeling: Iterable[tuple[Entry, Touched]]) -> dict[tuple[str, object], list[Entry]]:
+    by_name: dict[tuple[str, object], list[Entry]] = defaultdict(list)
+    for entry, touched in feeling:
+        for kind in _KINDS:
+            for name in getattr(touched, kind):
+                by_name[kind, name].append(entry)
+        if touched.accounts:
+            by_name["accounts", True].append(entry)
+    return dict(by_name)
 
 
 def forget() -> None:
     """Forget what was read, as a new process has nothing."""
-    _Shelf.book, _Shelf.made_of = {}, {}
+    _Shelf.book, _Shelf.made_of, _Shelf.is_kept = {}, {}, False

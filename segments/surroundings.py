@@ -11,6 +11,7 @@ from segments.rules.reading.rules import read
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import OtherSegment, RuledSegment, StoredSegment, Surroundings
 from segments.rules.tree import Rule
+from segments.tables import of_segment
 
 
 class Written(NamedTuple):
@@ -31,10 +32,15 @@ def surroundings_of(advertiser_id: int, serving: Mapping[int, Written] | None = 
     written = {version.segment_id: Written(version.number, version.rule) for version in versions}
     written |= serving or {}
     return Surroundings(
-        zone=Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id),
+        zone=zone_of(advertiser_id),
         retention=timedelta(days=Event.partitioning.keep_days),
         segments={segment.code: _other(segment, written.get(segment.pk)) for segment in segments},
     )
+
+
+def zone_of(advertiser_id: int) -> str:
+    """Return an advertiser's clock as it is now."""
+    return Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id)
 
 
 def _other(segment: Segment, written: Written | None) -> OtherSegment:
@@ -44,7 +50,7 @@ def _other(segment: Segment, written: Written | None) -> OtherSegment:
             return RuledSegment(segment.pk, written.number, rule_of(written.rule), segment.code)
         except RuleRefused:
             pass
-    return StoredSegment(segment.pk, segment.active_version)
+    return StoredSegment(segment.pk, segment.active_version, of_segment(segment))
 
 
 @lru_cache(4096)

@@ -17,8 +17,10 @@ from django.utils import timezone
 from audience.columns import Cursor, batch_cursor, bigints, integers, uuids
 from audience.crash import crash_point
 from segments.evaluation import switch_lock
-from segments.models import Cause, Transition
+from segments.models import Cause, Segment, Transition
 from segments.ranges import FOREVER
+from segments.rules.tree import Of
+from segments.tables import ALL, about, of_segment
 
 BATCH_ROWS = 10_000
 # Any number that no other advisory lock of ours has.
@@ -43,7 +45,7 @@ _PUBLISH = """
     WITH due AS MATERIALIZED (
         SELECT m.*, s.active_version = m.version AS serves, coalesce(m.upcoming, '{}')
             + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) AS ranges
-        FROM unnest(%(profiles)s::uuid[], %(segments)s::bigint[], %(versions)s::int[])
+        FROM unnest(%(members)s::uuid[], %(segments)s::bigint[], %(versions)s::int[])
             AS k(profile_id, segment_id, version)
         JOIN segments_membership m USING (profile_id, segment_id, version)
         JOIN segments_segment s ON s.id = m.segment_id
@@ -112,8 +114,9 @@ def sweep(at: datetime | None = None) -> Swept:
         if not cursor.fetchone()[0]:
             return total
         try:
-            while (swept := _sweep_batch(at)) is not None:
-                total += swept
+            for of in ALL:
+                while (swept := _sweep_batch(of, at)) is not None:
+                    total += swept
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_SWEEPER])
     return total
@@ -134,22 +137,24 @@ def paused() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_SWEEPER])
 
 
-def sweep_segment(segment_id: int, versions: Sequence[int], at: datetime) -> None:
+def sweep_segment(segment: Segment, versions: Sequence[int], at: datetime) -> None:
     """Publish what is due of one segment, in the caller's transaction; it waits for whoever writes its rows."""
+    of = of_segment(segment)
     with batch_cursor(connection.connection) as cursor:
-        cursor.execute(_DUE_OF_SEGMENT, {"segment": segment_id, "versions": list(versions), "at": at})
+        due = {"segment": segment.pk, "versions": list(versions), "at": at}
+        cursor.execute(about(of, _DUE_OF_SEGMENT), due)
         if keys := cursor.fetchall():
-            _publish(cursor, keys, at)
+            _publish(cursor, of, keys, at)
 
 
-def _sweep_batch(at: datetime) -> Swept | None:
+def _sweep_batch(of: Of, at: datetime) -> Swept | None:
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
-        cursor.execute(_LOCK_DUE, {"at": at, "most": BATCH_ROWS})
+        cursor.execute(about(of, _LOCK_DUE), {"at": at, "most": BATCH_ROWS})
         keys = cursor.fetchall()
         # While versions are switched their rows are left alone; the next sweep has them.
         if not keys or not _share_switches(cursor, keys):
             return None
-        swept = _publish(cursor, [key[:3] for key in keys], at)
+        swept = _publish(cursor, of, [key[:3] for key in keys], at)
         crash_point("sweep.before_commit")
     crash_point("sweep.after_commit")
     return swept
@@ -163,9 +168,9 @@ def _share_switches(cursor: Cursor, keys: Sequence[tuple[Any, ...]]) -> bool:
     return bool(cursor.fetchall()[0][0])
 
 
-def _publish(cursor: Cursor, keys: Sequence[tuple[Any, ...]], at: datetime) -> Swept:
-    profiles, segments, versions = zip(*keys, strict=True)
-    due = {"profiles": uuids(profiles), "segments": bigints(segments), "versions": integers(versions)}
+def _publish(cursor: Cursor, of: Of, keys: Sequence[tuple[Any, ...]], at: datetime) -> Swept:
+    members, segments, versions = zip(*keys, strict=True)
+    due = {"members": uuids(members), "segments": bigints(segments), "versions": integers(versions)}
     words = {"join": Transition.Change.JOIN, "leave": Transition.Change.LEAVE, "cause": Cause.TIME}
-    cursor.execute(_PUBLISH, {"at": at, "forever": FOREVER, **due, **words})
+    cursor.execute(about(of, _PUBLISH), {"at": at, "forever": FOREVER, **due, **words})
     return Swept(*cursor.fetchall()[0])

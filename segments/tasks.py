@@ -2,12 +2,13 @@
 
 from celery import shared_task
 
-from segments import building, counts, event_counts, recount, retention, sweeper
+from segments import building, counts, event_counts, recount, retention, sweeper, waiting
 
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
     sweeper.sweep()
+    waiting.ask_waiting()
 
 
 @shared_task(ignore_result=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from segments.evaluation import switch_lock
@@ -19,9 +20,11 @@ from segments.rules.catalogue import Catalogue
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
+from segments.rules.tree import Of
 from segments.rules.writing import write
-from segments.surroundings import rule_of
+from segments.surroundings import rule_of, zone_of
 from segments.sweeper import sweep_segment
+from segments.tables import about, of_segment
 
 State = RuleVersion.State
 
@@ -49,18 +52,18 @@ def save_rule(
     rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
     if not segment.is_active:
         raise NotAllowed("The segment is paused. Resume it first.")
-    if rule.of != "profile":
-        raise NotAllowed("A segment has profiles for members; a rule about accounts has none to give it.")
     # Two edits at once come one after the other.
     Segment.all_advertisers.select_for_update().get(pk=segment.pk)
     versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
+    if versions.exists() and rule.of != segment.of:
+        raise NotAllowed(f"Members of this segment are {segment.of}s, for ever. Make another one for {rule.of}s.")
     newest = versions.filter(state__in=[State.ACTIVE, State.BUILDING]).first()
     if newest is not None and _meaning(rule_of(newest.rule)) == _meaning(rule):
         newest.rule = write(rule)
         newest.save(update_fields=["rule"])
         return newest
     if not versions.exists():
-        _serve_nobody(segment)
+        _serve_nobody(segment, rule.of)
     return _begin(segment, write(rule), author, at or timezone.now())
 
 
@@ -79,8 +82,10 @@ def pause(segment: Segment, *, author: User | None = None, at: datetime | None =
     at = at or timezone.now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(segment.advertiser_id)])
-        sweep_segment(segment.pk, [segment.active_version], at)
-        cursor.execute(_PAUSE, {"at": at, "segment": segment.pk, "version": segment.active_version})
+        sweep_segment(segment, [segment.active_version], at)
+        cursor.execute(
+            about(of_segment(segment), _PAUSE), {"at": at, "segment": segment.pk, "version": segment.active_version}
+        )
     segment.is_active = False
     segment.save(update_fields=["is_active"])
     RuleVersion.all_advertisers.filter(segment=segment, state=State.BUILDING).update(state=State.SUPERSEDED)
@@ -96,6 +101,31 @@ def resume(segment: Segment, *, author: User | None = None, at: datetime | None 
     return _begin(segment, rule, author, at or timezone.now())
 
 
+def follow_clocks(at: datetime | None = None) -> None:
+    """Begin anew what was built by a clock that its advertiser has no longer, if the rule asks it (rules.md 2.1)."""
+    serving = RuleVersion.all_advertisers.filter(
+        state=State.ACTIVE, segment__is_active=True, segment__deleted_at=None
+    )
+    stale = serving.exclude(zone="").exclude(zone=F("advertiser__time_zone"))
+    for version in stale.select_related("segment").order_by("id"):
+        zone = zone_of(version.advertiser_id)
+        is_begun = RuleVersion.all_advertisers.filter(segment=version.segment, state=State.BUILDING, zone=zone)
+        if is_begun.exists():
+            continue  # with another one that it uses
+        with transaction.atomic():
+            if _says_otherwise_by(zone, version):
+                _begin(version.segment, version.rule, None, at or timezone.now())
+            else:
+                RuleVersion.all_advertisers.filter(pk=version.pk).update(zone=zone)
+
+
+def _says_otherwise_by(zone: str, version: RuleVersion) -> bool:
+    """Say whether a rule means something else by another clock."""
+    was = entry_of(version).ruled.compiled
+    version.zone = zone
+    return was.expression != entry_of(version).ruled.compiled.expression
+
+
 def users_of(segment: Segment) -> list[RuleVersion]:
     """Return the versions, serving or being built, of rules that name a segment."""
     return [
@@ -107,10 +137,10 @@ def users_of(segment: Segment) -> list[RuleVersion]:
     ]
 
 
-def _serve_nobody(segment: Segment) -> None:
+def _serve_nobody(segment: Segment, of: Of) -> None:
     """Before its first rule is built a segment serves a version that has no rows."""
-    segment.active_version = 0
-    segment.save(update_fields=["active_version"])
+    segment.of, segment.active_version = of, 0
+    segment.save(update_fields=["of", "active_version"])
 
 
 def _begin(segment: Segment, rule: str, author: User | None, at: datetime) -> RuleVersion:
@@ -146,6 +176,7 @@ def _begin_one(
         author=author,
         created_at=at,
         lead=lead,
+        zone=zone_of(segment.advertiser_id),
     )
     segment.save(update_fields=["active_version"])
     return version
@@ -218,9 +249,9 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
         for version in group:
             segment = Segment.all_advertisers.get(pk=version.segment_id)
             old, new = segment.active_version, version.number
-            sweep_segment(segment.pk, [old, new], at)
+            sweep_segment(segment, [old, new], at)
             keys = {"advertiser": advertiser_id, "segment": segment.pk, "old": old, "new": new}
-            cursor.execute(_SWITCH, {"at": at, "cause": Cause.EDIT, **keys})
+            cursor.execute(about(of_segment(segment), _SWITCH), {"at": at, "cause": Cause.EDIT, **keys})
             RuleVersion.all_advertisers.filter(segment=segment, number=old).update(state=State.SUPERSEDED)
             refresh_at = _refresh_at(version, at)
             RuleVersion.all_advertisers.filter(pk=version.pk).update(
@@ -238,7 +269,9 @@ def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
     ids = {segment.pk for segment in changed}
     for user in [user for segment in changed for user in users_of(segment) if user.segment_id not in ids]:
         if user.state == State.BUILDING:
-            RuleVersion.all_advertisers.filter(pk=user.lead_id or user.pk).update(built_to=None, profiles_done=0)
+            lead = user.lead_id or user.pk
+            group = RuleVersion.all_advertisers.filter(Q(pk=lead) | Q(lead=lead), state=State.BUILDING)
+            group.update(built_to=None, profiles_done=0)
         elif user.segment.is_active and user.segment_id not in ids:
             ids.add(user.segment_id)
             _begin(user.segment, user.rule, author, at)

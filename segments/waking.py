@@ -1,56 +1,28 @@
-"""A batch's facts wake the rules that can feel them, and each is asked once about all whom they concern."""
+"""News wakes the rules that can feel them, and each is asked once about all whom they concern.
+
+Everything that can change an answer comes by `wake`: messages and what else is told of people and companies
+(`audience.news`), and changes of memberships that rules name.
+"""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from audience.attributes import read_traits
-from audience.columns import uuids
 from audience.events import Fact
 from audience.instants import Instant
-from audience.recording import Happened, Moves
-from audience.talk import Talk, reads
+from audience.news import Changed, Happened, Moves
+from audience.talk import Talk
+from segments.crossing import Across, reach
 from segments.evaluation import Asked, Moved, evaluate
 from segments.models import Cause
-from segments.rulebook import Entry, Rules, Wakes, current
+from segments.rulebook import Book, Entry, Rules, Wakes, current, present
 from segments.rules.tree import ATTRIBUTE_CHANGED
 from segments.rules.values import Name
 
-# Who belongs to a company of one of these: what one does, or what is told of the company, may concern them all.
-_COLLEAGUES = reads(
-    """
-    SELECT p.advertiser_id, p.id FROM audience_profile p
-    WHERE p.id IN (
-        SELECT o.profile_id FROM audience_accountmember m JOIN audience_accountmember o ON o.account_id = m.account_id
-        WHERE m.profile_id = ANY(%s::uuid[])
-    )
-    ORDER BY p.id FOR NO KEY UPDATE
-    """
-)
-
-Woken = dict[Entry, dict[bytes, Cause]]  # the rules, and about whom each is asked and why
-
-
-def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
-    """Ask the rules that recorded messages can touch; return who has moved."""
-    book = current()
-    woken: Woken = defaultdict(dict)
-    for fact in happened.facts if book else ():
-        rules = book.get(fact.message.advertiser_id)
-        if rules is not None:
-            _wake(woken, rules.woken_by(_told(fact, rules, happened)), fact.profile_id, Cause.FACT)
-    # Somebody may have lost an identifier to another one, and told nothing.
-    for (advertiser_id, profile), kinds in happened.identified.items() if book else ():
-        rules = book.get(advertiser_id)
-        if rules is not None:
-            _wake(woken, rules.woken_by(Wakes(kinds=kinds)), profile, Cause.FACT)
-    for profile, advertiser_id in happened.merged.items():
-        rules = book.get(advertiser_id)
-        if rules is not None:
-            for entry in rules.entries:
-                woken[entry][profile] = Cause.MERGE
-    return moves_of((yield from ask(woken, happened.at)))
+# Memberships that have changed: whose they are, the profile, the segment.
+Memberships = Sequence[tuple[int, bytes, int]]
 
 
 def wakes_any(changed: Iterable[tuple[int, int]]) -> bool:
@@ -62,67 +34,116 @@ def wakes_any(changed: Iterable[tuple[int, int]]) -> bool:
     )
 
 
-def wake_by_changes(
-    changed: Iterable[tuple[int, bytes, int]], strangers: Iterable[tuple[int, bytes]], at: Instant
-) -> Talk[list[Moved]]:
-    """Ask the rules that name segments of which memberships (advertiser, profile, segment) have changed, and those
-    that may take in people who are new. The caller holds the locks of the profiles.
+def wake(happened: Happened, memberships: Memberships = (), *, are_out: bool = False) -> Talk[Mapping[bytes, Moves]]:
+    """Ask the rules that news or changed memberships can touch; return which profiles have moved.
+
+    `are_out`: the memberships have ended whatever a rule says, and those rules are not asked.
+
+    Once in a transaction, which holds the locks of the profiles, or those of the accounts: rules are asked about
+    accounts under their locks, and whoever took some twice could wait for somebody who waits for him.
     """
-    book = current()
-    woken: Woken = defaultdict(dict)
-    for advertiser_id, profile in strangers:
-        rules = book.get(advertiser_id)
-        if rules is not None:
-            _wake(woken, rules.woken_by(Wakes(is_stranger=True)), profile, Cause.FACT)
-    for advertiser_id, profile, segment_id in changed:
-        rules = book.get(advertiser_id)
-        if rules is not None and segment_id in rules.codes:
-            _wake(woken, rules.woken_by(Wakes(segments=[rules.codes[segment_id]])), profile, Cause.SEGMENT)
-    return (yield from ask(woken, at))
+    book = yield from present()
+    woken = _Woken(book)
+    if book:
+        for fact in happened.facts:
+            woken.by_fact(fact)
+        for changed in happened.changed:
+            woken.by_change(changed)
+        for profile, advertiser_id in happened.merged.items():
+            woken.by_merge(advertiser_id, profile)
+        for advertiser_id, profile, segment_id in memberships:
+            woken.by_membership(advertiser_id, profile, segment_id)
+    if not woken.rules and not woken.across:
+        return {}
+    yield from reach(woken.rules, woken.across, happened)
+    if are_out:
+        woken.leave_out({(profile, segment_id) for _, profile, segment_id in memberships})
+    return _moves_of((yield from ask(woken.rules, happened.at)))
 
 
-def ask(woken: Woken, at: Instant) -> Talk[list[Moved]]:
-    """Ask each of the rules about its profiles; a segment comes before those that use it."""
-    if not woken:
-        return []
-    of_companies = {profile for entry, some in woken.items() if entry.touched.accounts for profile in some}
-    if of_companies:
-        (rows,) = yield [_COLLEAGUES(uuids(sorted(of_companies)))]
-        for entry in [entry for entry in woken if entry.touched.accounts]:
-            cause = next(iter(woken[entry].values()))
-            theirs = {profile: cause for owner, profile in rows if owner == entry.ruled.advertiser_id}
-            woken[entry] = theirs | woken[entry]
+def ask(rules: Mapping[Entry, Mapping[bytes, Cause]], at: Instant) -> Talk[list[Moved]]:
+    """Ask each of the rules about its members; a segment comes before those that use it."""
     asked = [
-        Asked(entry.ruled, profiles, cause, entry.place)
-        for entry, some in woken.items()
-        for cause, profiles in _by_cause(some).items()
+        Asked(entry.ruled, members, cause, entry.place)
+        for entry, some in rules.items()
+        for cause, members in _by_cause(some).items()
     ]
     return (yield from evaluate(asked, at))
 
 
-def moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
+class _Woken:
+    """`rules`: which are to be asked about whom, and why. `across`: which feel it of whom as of one of an account."""
+
+    def __init__(self, book: Book) -> None:
+        self.rules: dict[Entry, dict[bytes, Cause]] = defaultdict(dict)
+        self.across = Across(defaultdict(dict), defaultdict(dict))
+        self._book = book
+
+    def by_fact(self, fact: Fact) -> None:
+        if (rules := self._book.get(fact.message.advertiser_id)) is not None:
+            self._feel(rules, _told(fact, rules), fact.profile_id, Cause.FACT)
+
+    def by_change(self, changed: Changed) -> None:
+        rules = self._book.get(changed.advertiser_id)
+        if rules is None:
+            return
+        told = Wakes(
+            attributes=changed.attributes,
+            kinds=changed.kinds,
+            purposes=changed.purposes,
+            accounts=changed.belongs or (changed.of == "account" and changed.is_new),
+            is_stranger=changed.is_new,
+        )
+        cause = Cause.CONSENT if changed.purposes else Cause.FACT
+        if changed.of == "profile":
+            self._feel(rules, told, changed.id, cause)
+        else:
+            for entry in rules.woken_across(told):
+                self.across.of_accounts[entry][changed.id] = cause
+
+    def by_merge(self, advertiser_id: int, profile: bytes) -> None:
+        if (rules := self._book.get(advertiser_id)) is not None:
+            for entry in rules.entries:
+                if entry.ruled.of == "profile":
+                    self.rules[entry][profile] = Cause.MERGE
+            for entry in rules.woken_across(Wakes(accounts=True)):
+                self.across.of_people[entry][profile] = Cause.MERGE
+
+    def by_membership(self, advertiser_id: int, profile: bytes, segment_id: int) -> None:
+        rules = self._book.get(advertiser_id)
+        if rules is not None and segment_id in rules.codes:
+            self._feel(rules, Wakes(segments=[rules.codes[segment_id]]), profile, Cause.SEGMENT)
+
+    def leave_out(self, decided: Collection[tuple[bytes, int]]) -> None:
+        for entry, some in self.rules.items():
+            left = {id_: cause for id_, cause in some.items() if (id_, entry.ruled.segment_id) not in decided}
+            self.rules[entry] = left
+
+    def _feel(self, rules: Rules, told: Wakes, profile: bytes, cause: Cause) -> None:
+        for entry in rules.woken_by(told):
+            self.rules[entry][profile] = cause
+        for entry in rules.woken_across(told):
+            self.across.of_people[entry][profile] = cause
+
+
+def _moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
     joined: dict[bytes, list[int]] = defaultdict(list)
     left: dict[bytes, list[int]] = defaultdict(list)
-    for profile, segment_id, has_joined in moved:
-        (joined if has_joined else left)[profile].append(segment_id)
-    return {profile: Moves(tuple(joined[profile]), tuple(left[profile])) for profile in joined.keys() | left.keys()}
+    for member, segment_id, has_joined in moved:
+        (joined if has_joined else left)[member].append(segment_id)
+    return {member: Moves(tuple(joined[member]), tuple(left[member])) for member in joined.keys() | left.keys()}
 
 
-def _wake(woken: Woken, entries: Iterable[Entry], profile: bytes, cause: Cause) -> None:
-    for entry in entries:
-        woken[entry][profile] = cause
-
-
-def _by_cause(profiles: Mapping[bytes, Cause]) -> Mapping[Cause, Sequence[bytes]]:
+def _by_cause(members: Mapping[bytes, Cause]) -> Mapping[Cause, Sequence[bytes]]:
     found: dict[Cause, list[bytes]] = defaultdict(list)
-    for profile, cause in profiles.items():
-        found[cause].append(profile)
+    for member, cause in members.items():
+        found[cause].append(member)
     return found
 
 
-def _told(fact: Fact, rules: Rules, happened: Happened) -> Wakes:
+def _told(fact: Fact, rules: Rules) -> Wakes:
     """Return what a message tells, as far as any rule asks for it."""
-    profile, message = fact
+    message = fact.message
     traits = () if message.traits == "{}" else tuple(read_traits(message.traits))
     events = [message.event] if message.event else []
     return Wakes(
@@ -130,7 +151,6 @@ def _told(fact: Fact, rules: Rules, happened: Happened) -> Wakes:
         fields=rules.fields.intersection(_fields(json.loads(message.context))) if rules.fields else (),
         attributes=traits,
         accounts=bool(message.account),
-        is_stranger=profile in happened.made,
     )
 
 

@@ -68,6 +68,24 @@ def _touched(rule: Rule, segments: Mapping[str, OtherSegment], seen: frozenset[s
     return found
 
 
+def felt_by_others(rule: Rule, segments: Mapping[str, OtherSegment] | None = None) -> Touched:
+    """Return which facts about one person can touch a rule about another one of the same account, or the account."""
+    return touched_by(rule, segments) if rule.of == "account" else _across(rule, segments or {}, frozenset())
+
+
+def _across(rule: Rule, segments: Mapping[str, OtherSegment], seen: frozenset[str]) -> Touched:
+    found = Touched()
+    for part in parts(rule):
+        if isinstance(part, AccountCondition):
+            found |= _touched(Rule("account", part.account, rule.zone), segments, seen)
+        elif isinstance(part, SegmentCondition):
+            for key in {*part.segments} - seen:
+                other = segments.get(key)
+                if isinstance(other, RuledSegment) and other.rule.of == "profile":
+                    found |= _across(other.rule, segments, seen | {key})
+    return found
+
+
 def parts(whole: Any) -> Iterator[Any]:
     """Yield a rule and all that it is made of: nodes, tests, windows."""
     if is_dataclass(whole) and not isinstance(whole, type):

@@ -51,15 +51,16 @@ def test_the_newest_counts_in_any_order(order, at_once, somebody):
         said(somebody, "denied", NOON + HOUR),
     ]
     if at_once:
-        tell(consents.put([told[number] for number in order]))
+        tell(consents.put([told[number] for number in order], instant(NOON)))
     else:
         for number in order:
-            tell(consents.put([told[number]]))
+            tell(consents.put([told[number]], instant(NOON)))
     assert kept(somebody) == [("advertising", "denied", NOON + HOUR, None)]
 
 
 def test_each_purpose_is_for_itself(somebody):
-    tell(consents.put([said(somebody, "granted", NOON), said(somebody, "denied", NOON, purpose="analytics")]))
+    both = [said(somebody, "granted", NOON), said(somebody, "denied", NOON, purpose="analytics")]
+    tell(consents.put(both, instant(NOON)))
     assert [row[:2] for row in kept(somebody)] == [("advertising", "granted"), ("analytics", "denied")]
 
 
@@ -72,7 +73,8 @@ def test_a_merge_keeps_the_newer_one(somebody):
                 said(somebody, "granted", NOON),
                 said(other, "denied", NOON + HOUR),
                 said(other, "granted", NOON, purpose="analytics"),
-            ]
+            ],
+            instant(NOON),
         )
     )
     tell(merge([Pair(advertiser.pk, other.pk.bytes, somebody.pk.bytes)], instant(NOON + HOUR)))

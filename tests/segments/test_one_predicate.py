@@ -13,7 +13,8 @@ from tests.running import ROOT
 pytestmark = pytest.mark.spec("R7")
 
 ROOMS = ("audience", "segments", "pixels", "exports", "config")
-TABLE = re.compile(r"\bsegments_membership\b")
+TABLE = re.compile(r"\bsegments_(account)?membership\b")
+MODELS = {"Membership", "AccountMembership", "MEMBERSHIPS"}
 MANAGERS = {"objects", "all_advertisers", "_default_manager", "_base_manager"}
 PREDICATES = {"HOLDS_SQL", "HOLDS_OF_ACTIVE_VERSION_SQL", "holds"}
 # They do not ask who is in.
@@ -27,12 +28,13 @@ OTHERS = {
     ("segments/sweeper.py", "_LOCK_DUE"): "finds what time has ended",
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
     ("segments/sweeper.py", "_DUE_OF_SEGMENT"): "finds what time has ended",
-    ("segments/evaluation.py", "_BRING"): "reads the rows that it decides about, and writes",
+    ("segments/tables.py", "_NAMES"): "names both tables",
+    ("segments/evaluation.py", "_BRING_PROFILES"): "reads the rows that it decides about, and writes",
     ("segments/versions.py", "_SWITCH"): "compares two versions by the same predicate, and writes",
     ("segments/rules/compiling/others.py", "_row"): "reads the interval itself, for the timeline of another rule",
     ("segments/versions.py", "_PAUSE"): "takes back what time would bring",
     ("segments/building.py", "drop_superseded"): "deletes",
-    ("segments/counts.py", "MOVES_SQL"): "counts what time has changed and nobody has published",
+    ("segments/counts.py", "_OVERDUE_SQL"): "counts what time has changed and nobody has published",
     ("segments/retention.py", "_PASSERS_BY"): "keeps whoever has a row that is not over, one that is to begin too",
     ("segments/retention.py", "_FORGET"): "deletes",
     ("config/readings.py", "sweeper_lateness"): "asks for the oldest change that nobody has published",
@@ -67,7 +69,10 @@ def _touches(node: ast.AST) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and bool(TABLE.search(node.value))
     is_manager = isinstance(node, ast.Attribute) and node.attr in MANAGERS
-    return is_manager and isinstance(node.value, ast.Name) and node.value.id == "Membership"
+    if not is_manager:
+        return False
+    model = node.value.value if isinstance(node.value, ast.Subscript) else node.value
+    return isinstance(model, ast.Name) and model.id in MODELS
 
 
 def _name(statement: ast.stmt) -> str:
@@ -101,6 +106,7 @@ def test_the_table_has_no_other_way_in():
         'COUNT = "SELECT count(*) FROM segments_membership"',
         'COUNT: str = f"SELECT count(*) FROM segments_membership WHERE {OTHER}"',
         "def read(segment):\n    return Membership.objects.filter(segment=segment)",
+        "def read(of):\n    return list(MEMBERSHIPS[of].objects.all())",
         "class Reader:\n    def read(self):\n        return list(Membership.all_advertisers.all())",
     ],
 )

@@ -147,7 +147,7 @@ def test_answers_of_rules_find_their_rows_by_key(segment):
         "{fact,fact,fact}",
         '{"{}","{}","{}"}',
     ]
-    found = scans(evaluation._BRING.sql, [NOON.isoformat(), *keys, NOON.isoformat()], as_the_door=True)
+    found = scans(evaluation._BRING["profile"].sql, [NOON.isoformat(), *keys, NOON.isoformat()], as_the_door=True)
     read = {(table, index) for table, index in found if index is not None}
     assert {table for table, _ in read} >= {"segments_membership", "segments_ruleversion", "segments_segment"}
     assert ("segments_ruleversion", None) not in found

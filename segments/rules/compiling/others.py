@@ -62,13 +62,14 @@ def _of_one(key: str, node: SegmentCondition, scene: Scene) -> Sql:
 
 def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
     """Return when somebody is in a segment: by its rule, compiled in place, else by its row."""
+    of = other.rule.of if isinstance(other, RuledSegment) else other.of
+    if of != scene.of:
+        raise Uncompilable(f"'{key}' is no segment of {scene.of}s.")
     if not isinstance(other, RuledSegment):
         row = _row(sql("tstzmultirange({interval})", interval=INTERVAL), other, scene)
         return sql("coalesce({row}, {never})", row=row, never=NEVER)
     if key in scene.within or len(scene.within) >= Limits().segment_depth:
         raise Uncompilable(f"'{key}' uses segments that use it, or too many one after the other.")
-    if other.rule.of != scene.of:
-        raise Uncompilable(f"'{key}' is no segment of {scene.of}s.")
     inner = replace(
         scene,
         zone=other.rule.zone,
@@ -80,10 +81,9 @@ def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
 
 def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> Sql:
     """Return something of the row `m` of a membership, NULL where there is none."""
-    if scene.of != "profile":
-        raise Uncompilable("The memberships of accounts follow from rules alone.")
+    table = {"profile": "segments_membership", "account": "segments_accountmembership"}[scene.of]
     return sql(
-        f"""(SELECT {{chosen}} FROM segments_membership m WHERE m.profile_id = {scene.id}
+        f"""(SELECT {{chosen}} FROM {table} m WHERE m.{scene.of}_id = {scene.id}
         AND m.segment_id = {{segment}} AND m.version = {{version}} AND m.starts_at < m.expires_at AND {{claim}})""",
         chosen=chosen,
         segment=bigint(other.id),
@@ -94,7 +94,7 @@ def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> S
 
 def _history(other: OtherSegment, members: Sql, scene: Scene) -> Sql:
     """Return the ranges of a membership with the one that is running from its stored start, and the one before."""
-    if not isinstance(other, RuledSegment) or scene.of != "profile":
+    if not isinstance(other, RuledSegment):
         return members
     past = sql(
         "coalesce(tstzmultirange({row} * tstzrange(NULL, {as_of})), {never})",

@@ -23,6 +23,7 @@ class StoredSegment(NamedTuple):
 
     id: int
     version: int
+    of: Of = "profile"
 
 
 class RuledSegment(NamedTuple):

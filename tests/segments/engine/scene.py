@@ -16,8 +16,10 @@ from audience.tenancy import acting_for
 from segments import rulebook
 from segments.building import build
 from segments.membership import holds
-from segments.models import Membership, RuleVersion, Segment, Transition
+from segments.models import AccountTransition, RuleVersion, Segment, Transition
+from segments.rules.tree import Of
 from segments.sweeper import sweep
+from segments.tables import MEMBERSHIPS, of_segment
 from segments.versions import save_rule
 from tests.factories import make_advertiser, make_segment
 from tests.segments.rules.asking import rule_text
@@ -34,10 +36,10 @@ class Shop:
         self.advertiser = make_advertiser(**{"time_zone": "Europe/Berlin", **fields})
         self._numbers = iter(range(1, 1_000_000))
 
-    def segment(self, code: str, node: Any, live: str = LIVE) -> Segment:
+    def segment(self, code: str, node: Any, live: str = LIVE, of: Of = "profile") -> Segment:
         """Make a segment by a rule that is built and serves."""
         segment = make_segment(self.advertiser, code=code, kind=Segment.Kind.RULE)
-        self.edit(segment, node, live)
+        self.edit(segment, rule_text(node, of=of), live)
         return segment
 
     def edit(self, segment: Segment, node: Any, live: str | None = None) -> RuleVersion:
@@ -91,11 +93,12 @@ class Shop:
     def members(self, segment: Segment, when: datetime | str) -> int:
         moment = at(when) if isinstance(when, str) else when
         with acting_for(self.advertiser.pk):
-            return Membership.objects.filter(holds(moment), segment=segment).count()
+            return MEMBERSHIPS[of_segment(segment)].objects.filter(holds(moment), segment=segment).count()
 
     def steps(self, segment: Segment) -> list[tuple[str, datetime, str]]:
         """Return the segment's transitions in their order."""
-        rows = Transition.all_advertisers.filter(segment=segment).order_by("at", "-change")
+        model = AccountTransition if segment.of == Segment.Of.ACCOUNT else Transition
+        rows = model.all_advertisers.filter(segment=segment).order_by("at", "-change")
         return [(row.change, row.at, row.cause) for row in rows]
 
 

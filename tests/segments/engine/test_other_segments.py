@@ -1,28 +1,14 @@
 """What a fire, the API or an upload does to a segment wakes the rules that name it."""
 
-from datetime import timedelta
-from uuid import UUID
-
 import pytest
-from django.db import connection, transaction
 
-from audience.columns import batch_cursor
-from audience.days import LocalDays
-from audience.identity import Key
-from audience.ids import uuid7
-from audience.instants import instant
-from audience.talk import speak
-from pixels.batch import DoorMemory, store
-from pixels.facts import Fire
 from segments.members import Ask, change_members
-from segments.membership import Change
-from segments.models import Segment
-from tests.factories import make_pixel, make_segment
+from tests.factories import make_segment
+from tests.segments.engine.door import Door
 from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.rules.facts import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -33,35 +19,6 @@ def shop():
 @pytest.fixture
 def x(shop):
     return make_segment(shop.advertiser, code="x")
-
-
-class Door:
-    """A door that knows its visitors."""
-
-    def __init__(self, shop: Shop, segment: Segment) -> None:
-        self.advertiser, self.segment, self.memory = shop.advertiser, segment, DoorMemory(100)
-        self.pixel = make_pixel(shop.advertiser, segment)
-
-    def fire(self, who: str, when: str, do: str = "add", **terms) -> None:
-        self.batch((who, when, do, terms))
-
-    def batch(self, *fires) -> None:
-        facts = [self._fire(*fire) for fire in fires]
-        with transaction.atomic(), batch_cursor(connection.connection) as cursor:
-            done = speak(cursor, store(facts, LocalDays({}), self.memory))
-        self.memory.keep(done)
-
-    def _fire(self, who, when, do, terms) -> Fire:
-        lifetime = terms.pop("days", 30) * DAY // timedelta(microseconds=1)
-        change = Change(do, self.segment.pk, 1, lifetime=lifetime, **terms)
-        return Fire(
-            id=uuid7().bytes,
-            received_at=instant(at(when)),
-            advertiser_id=self.advertiser.pk,
-            pixel_id=self.pixel.pk,
-            browser=Key(self.advertiser.pk, "browser", str(UUID(int=sum(map(ord, who))))),
-            changes=(change,),
-        )
 
 
 def test_53_in_another_segment_and_not_in_it(shop, x):

@@ -142,7 +142,7 @@ def _put_person(person: Person, advertiser: Advertiser) -> None:
         for purpose, consent in person.consents.items()
     ]
     with batch_cursor(connection.connection) as cursor:
-        speak(cursor, consents.put(said))
+        speak(cursor, consents.put(said, 0))
 
 
 def _put_company(company: Company, advertiser: Advertiser) -> None:
