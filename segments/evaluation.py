@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from audience.columns import bigints, integers, texts, uuids
-from audience.instants import Instant, moment
+from audience.columns import bigints, instants, integers, texts, uuids
+from audience.instants import Instant, microseconds, moment
 from audience.talk import Statement, Talk, Template, reads, writes
 from segments.models import Cause
 from segments.ranges import FOREVER
@@ -28,14 +28,14 @@ _ASK = "SELECT s.profile_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s(pro
 _BRING = reads(
     """
     WITH known AS (
-        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.ranges, v.advertiser_id,
+        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.ranges, t.known_until, v.advertiser_id,
             g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
                 + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old,
             (SELECT r FROM unnest(t.ranges) r LIMIT 1) AS first
         FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
-            %s::tstzmultirange[]) AS t(profile_id, segment_id, version, cause, ranges)
+            %s::tstzmultirange[], %s::timestamptz[]) AS t(profile_id, segment_id, version, cause, ranges, known_until)
         JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
             AND v.state IN ('active', 'building')
         JOIN segments_segment g ON g.id = t.segment_id
@@ -72,16 +72,18 @@ _BRING = reads(
         FROM coming c WHERE c.serves AND c.is_in <> c.was_in
     ), written AS (
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
-            last_added_at, decided_at, sweep_at, upcoming)
+            last_added_at, decided_at, sweep_at, upcoming, known_until)
         SELECT advertiser_id, profile_id, segment_id, version, new_starts_at, new_expires_at, new_starts_at, at,
-            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming
+            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming,
+            known_until
         FROM coming
         WHERE (starts_at, expires_at, upcoming) IS DISTINCT FROM (new_starts_at, new_expires_at, new_upcoming)
             OR is_in <> is_published OR flips IS NOT NULL
         ORDER BY profile_id, segment_id, version
         ON CONFLICT (profile_id, segment_id, version) DO UPDATE SET starts_at = excluded.starts_at,
             expires_at = excluded.expires_at, last_added_at = excluded.last_added_at,
-            decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming
+            decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming,
+            known_until = excluded.known_until
     ), published AS (
         INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
         SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause
@@ -136,7 +138,7 @@ def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
         group = [one for one in asked if one.place == place]
         answers = yield [_question(one, at) for one in group]
         told = [
-            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
+            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges, _known_until(one.ruled, at))
             for one, rows in zip(group, answers, strict=True)
             for profile, ranges in rows
         ]
@@ -159,8 +161,13 @@ def _question(one: Asked, at: Instant) -> Statement:
     return _template(compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.profiles)))
 
 
-def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
-    profiles, segments, versions, causes, ranges = zip(*told, strict=True)
+def _known_until(ruled: Ruled, at: Instant) -> Instant | None:
+    horizon = ruled.compiled.horizon
+    return None if horizon is None else at + microseconds(horizon)
+
+
+def _bring(told: Sequence[tuple[bytes, int, int, Cause, str, Instant | None]], at: Instant) -> Statement:
+    profiles, segments, versions, causes, ranges, known_until = zip(*told, strict=True)
     return _BRING(
         moment(at).isoformat(),
         uuids(profiles),
@@ -168,6 +175,7 @@ def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> S
         integers(versions),
         texts([str(cause.value) for cause in causes]),
         texts(ranges),
+        instants(known_until),
         FOREVER.isoformat(),
     )
 

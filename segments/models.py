@@ -236,6 +236,8 @@ class Membership(TenantModel):
     sweep_at = models.DateTimeField(null=True)
     # By a rule: the later ranges of the timeline, which the sweeper brings up one after the other.
     upcoming = RangesField(null=True)
+    # By a rule that repeats: up to where its timeline is written out. Who is in until then has no end that is known.
+    known_until = models.DateTimeField(null=True)
 
     class Meta(TenantModel.Meta):
         indexes = [
@@ -248,8 +250,8 @@ class Membership(TenantModel):
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it is over, for people: None where it has no end."""
-        return None if self.expires_at == FOREVER else self.expires_at
+        """When it is over, for people: None where it has no end, see `segments.membership.ENDS_AT_SQL`."""
+        return self.expires_at if self.expires_at < (self.known_until or FOREVER) else None
 
 
 class Cause(models.TextChoices):
