@@ -19,7 +19,7 @@ from audience.crash import crash_point
 from audience.instants import instant
 from audience.models import Profile
 from audience.talk import speak
-from segments.evaluation import Asked, evaluate
+from segments.evaluation import Asked, Because, evaluate
 from segments.models import Cause, Membership, RuleVersion
 from segments.rulebook import Entry, entry_of
 from segments.rules.refusals import RuleRefused
@@ -106,9 +106,10 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
             profiles = _next_profiles(found)
             if not profiles:
                 return True
+            asked = dict.fromkeys(profiles, Because(cause))
             with batch_cursor(connection.connection) as cursor:
                 at = instant(now or timezone.now())
-                speak(cursor, evaluate([Asked(entry.ruled, profiles, cause, entry.place) for entry in entries], at))
+                speak(cursor, evaluate([Asked(entry.ruled, asked, entry.place) for entry in entries], at))
             found.built_to = UUID(bytes=profiles[-1])
             found.profiles_done += len(profiles)
             found.save(update_fields=["built_to", "profiles_done"])

@@ -5,9 +5,9 @@ whoever stays keeps `starts_at`, and what time has changed by then is published 
 built gets its rows in the same way; it has nothing to publish before it serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.instants import Instant, microseconds, moment
@@ -28,14 +28,16 @@ _ASK = "SELECT s.profile_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s(pro
 _BRING = reads(
     """
     WITH known AS (
-        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.ranges, t.known_until, v.advertiser_id,
+        SELECT c.at, t.profile_id, t.segment_id, t.version, t.cause, t.fact_id, t.other_id, t.ranges, t.known_until,
+            v.advertiser_id,
             g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
                 + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old,
             (SELECT r FROM unnest(t.ranges) r LIMIT 1) AS first
         FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
-            %s::tstzmultirange[], %s::timestamptz[]) AS t(profile_id, segment_id, version, cause, ranges, known_until)
+            %s::uuid[], %s::bigint[], %s::tstzmultirange[], %s::timestamptz[])
+            AS t(profile_id, segment_id, version, cause, fact_id, other_id, ranges, known_until)
         JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
             AND v.state IN ('active', 'building')
         JOIN segments_segment g ON g.id = t.segment_id
@@ -64,11 +66,12 @@ _BRING = reads(
         FROM settled s
     ), steps AS MATERIALIZED (
         SELECT c.advertiser_id, c.profile_id, c.segment_id, f.at, (mod(f.number, 2) = 1) <> c.is_published AS is_join,
-            'time' AS cause, FALSE AS is_now
+            'time' AS cause, NULL::uuid AS fact_id, NULL::bigint AS other_id, FALSE AS is_now
         FROM coming c CROSS JOIN LATERAL unnest(c.flips) WITH ORDINALITY AS f(at, number) WHERE c.serves
         UNION ALL
         SELECT c.advertiser_id, c.profile_id, c.segment_id, c.at, c.is_in,
-            CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END, TRUE
+            CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END,
+            CASE WHEN c.is_in <> c.is_old THEN c.fact_id END, CASE WHEN c.is_in <> c.is_old THEN c.other_id END, TRUE
         FROM coming c WHERE c.serves AND c.is_in <> c.was_in
     ), written AS (
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
@@ -85,8 +88,10 @@ _BRING = reads(
             decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming,
             known_until = excluded.known_until
     ), published AS (
-        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-        SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause
+        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id,
+            other_segment_id)
+        SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause,
+            fact_id, other_id
         FROM steps ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
@@ -117,12 +122,22 @@ class Moved(NamedTuple):
     has_joined: bool
 
 
+class Because(NamedTuple):
+    """Why a rule is asked about somebody, which is what a move by its answer is caused by.
+
+    The fact, or the segment that has changed, is told where that is one.
+    """
+
+    cause: Cause
+    fact_id: bytes | None = None
+    segment_id: int | None = None
+
+
 class Asked(NamedTuple):
-    """A rule, about whom it is asked, and what a move by its answer is caused by. `place`: see `rulebook.Entry`."""
+    """A rule, and about whom it is asked and why. `place`: see `rulebook.Entry`."""
 
     ruled: Ruled
-    profiles: Sequence[bytes]
-    cause: Cause
+    profiles: Mapping[bytes, Because]
     place: int = 0
 
 
@@ -138,8 +153,9 @@ def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
         group = [one for one in asked if one.place == place]
         answers = yield [_question(one, at) for one in group]
         told = [
-            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges, _known_until(one.ruled, at))
+            (profile, one.ruled.segment_id, one.ruled.version, *one.profiles[profile], ranges, until)
             for one, rows in zip(group, answers, strict=True)
+            for until in [_known_until(one.ruled, at)]
             for profile, ranges in rows
         ]
         (rows,) = yield [_bring(told, at)]
@@ -166,14 +182,16 @@ def _known_until(ruled: Ruled, at: Instant) -> Instant | None:
     return None if horizon is None else at + microseconds(horizon)
 
 
-def _bring(told: Sequence[tuple[bytes, int, int, Cause, str, Instant | None]], at: Instant) -> Statement:
-    profiles, segments, versions, causes, ranges, known_until = zip(*told, strict=True)
+def _bring(told: Sequence[tuple[Any, ...]], at: Instant) -> Statement:
+    profiles, segments, versions, causes, facts, others, ranges, known_until = zip(*told, strict=True)
     return _BRING(
         moment(at).isoformat(),
         uuids(profiles),
         bigints(segments),
         integers(versions),
         texts([str(cause.value) for cause in causes]),
+        uuids(facts),
+        bigints(others),
         texts(ranges),
         instants(known_until),
         FOREVER.isoformat(),

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
 from audience.models import HostListField, Profile
@@ -289,6 +289,11 @@ class Transition(TenantModel):
     at = models.DateTimeField()
     change = models.CharField(max_length=5, choices=Change.choices)
     cause = models.CharField(max_length=8, choices=Cause.choices)
+    # What brought it, where that is one thing: the fire, message or upload row; the segment that a rule names.
+    fact_id = models.UUIDField(null=True)
+    other_segment_id = models.BigIntegerField(null=True)
+    # What time brings is written a little after it is true, `at`.
+    recorded_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantModel.Meta):
         indexes = [models.Index(fields=["segment", "-at"], name="transition_of_segment")]

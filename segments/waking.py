@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from audience.attributes import read_traits
@@ -11,7 +11,7 @@ from audience.events import Fact
 from audience.instants import Instant
 from audience.recording import Happened, Moves
 from audience.talk import Talk, reads
-from segments.evaluation import Asked, Moved, evaluate
+from segments.evaluation import Asked, Because, Moved, evaluate
 from segments.models import Cause
 from segments.rulebook import Entry, Rules, Wakes, current
 from segments.rules.tree import ATTRIBUTE_CHANGED
@@ -29,7 +29,7 @@ _COLLEAGUES = reads(
     """
 )
 
-Woken = dict[Entry, dict[bytes, Cause]]  # the rules, and about whom each is asked and why
+Woken = dict[Entry, dict[bytes, Because]]  # the rules, and about whom each is asked and why
 
 
 def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
@@ -39,17 +39,23 @@ def wake_by_messages(happened: Happened) -> Talk[Mapping[bytes, Moves]]:
     for fact in happened.facts if book else ():
         rules = book.get(fact.message.advertiser_id)
         if rules is not None:
-            _wake(woken, rules.woken_by(_told(fact, rules, happened)), fact.profile_id, Cause.FACT)
+            _wake(
+                woken,
+                rules.woken_by(_told(fact, rules, happened)),
+                fact.profile_id,
+                Because(Cause.FACT, fact.message.id),
+            )
     # Somebody may have lost an identifier to another one, and told nothing.
     for (advertiser_id, profile), kinds in happened.identified.items() if book else ():
         rules = book.get(advertiser_id)
         if rules is not None:
-            _wake(woken, rules.woken_by(Wakes(kinds=kinds)), profile, Cause.FACT)
+            for entry in rules.woken_by(Wakes(kinds=kinds)):
+                woken[entry].setdefault(profile, Because(Cause.FACT))
     for profile, advertiser_id in happened.merged.items():
         rules = book.get(advertiser_id)
         if rules is not None:
             for entry in rules.entries:
-                woken[entry][profile] = Cause.MERGE
+                woken[entry][profile] = Because(Cause.MERGE)
     return moves_of((yield from ask(woken, happened.at)))
 
 
@@ -73,11 +79,12 @@ def wake_by_changes(
     for advertiser_id, profile in strangers:
         rules = book.get(advertiser_id)
         if rules is not None:
-            _wake(woken, rules.woken_by(Wakes(is_stranger=True)), profile, Cause.FACT)
+            _wake(woken, rules.woken_by(Wakes(is_stranger=True)), profile, Because(Cause.FACT))
     for advertiser_id, profile, segment_id in changed:
         rules = book.get(advertiser_id)
         if rules is not None and segment_id in rules.codes:
-            _wake(woken, rules.woken_by(Wakes(segments=[rules.codes[segment_id]])), profile, Cause.SEGMENT)
+            because = Because(Cause.SEGMENT, segment_id=segment_id)
+            _wake(woken, rules.woken_by(Wakes(segments=[rules.codes[segment_id]])), profile, because)
     return (yield from ask(woken, at))
 
 
@@ -89,15 +96,10 @@ def ask(woken: Woken, at: Instant) -> Talk[list[Moved]]:
     if of_companies:
         (rows,) = yield [_COLLEAGUES(uuids(sorted(of_companies)))]
         for entry in [entry for entry in woken if entry.touched.accounts]:
-            cause = next(iter(woken[entry].values()))
-            theirs = {profile: cause for owner, profile in rows if owner == entry.ruled.advertiser_id}
+            because = next(iter(woken[entry].values()))
+            theirs = {profile: because for owner, profile in rows if owner == entry.ruled.advertiser_id}
             woken[entry] = theirs | woken[entry]
-    asked = [
-        Asked(entry.ruled, profiles, cause, entry.place)
-        for entry, some in woken.items()
-        for cause, profiles in _by_cause(some).items()
-    ]
-    return (yield from evaluate(asked, at))
+    return (yield from evaluate([Asked(entry.ruled, some, entry.place) for entry, some in woken.items()], at))
 
 
 def moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
@@ -108,16 +110,9 @@ def moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
     return {profile: Moves(tuple(joined[profile]), tuple(left[profile])) for profile in joined.keys() | left.keys()}
 
 
-def _wake(woken: Woken, entries: Iterable[Entry], profile: bytes, cause: Cause) -> None:
+def _wake(woken: Woken, entries: Iterable[Entry], profile: bytes, because: Because) -> None:
     for entry in entries:
-        woken[entry][profile] = cause
-
-
-def _by_cause(profiles: Mapping[bytes, Cause]) -> Mapping[Cause, Sequence[bytes]]:
-    found: dict[Cause, list[bytes]] = defaultdict(list)
-    for profile, cause in profiles.items():
-        found[cause].append(profile)
-    return found
+        woken[entry][profile] = because
 
 
 def _told(fact: Fact, rules: Rules, happened: Happened) -> Wakes:

@@ -162,6 +162,8 @@ def test_answers_of_rules_find_their_rows_by_key(segment):
         bigints([segment.pk] * 3),
         integers([1] * 3),
         "{fact,fact,fact}",
+        "{NULL,NULL,NULL}",
+        "{NULL,NULL,NULL}",
         '{"{}","{}","{}"}',
         "{NULL,NULL,NULL}",
     ]

@@ -46,7 +46,9 @@ class Door:
         self.batch((who, when, do, terms))
 
     def batch(self, *fires) -> None:
-        facts = [self._fire(*fire) for fire in fires]
+        self.store(*(self._fire(*fire) for fire in fires))
+
+    def store(self, *facts: Fire) -> None:
         with transaction.atomic(), batch_cursor(connection.connection) as cursor:
             done = speak(cursor, store(facts, LocalDays({}), self.memory))
         self.memory.keep(done)
