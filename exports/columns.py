@@ -36,7 +36,7 @@ class Source:
 SOURCES: tuple[Source, ...] = (
     Source(IDENTIFIER, "Identifier", "", "identifier"),
     Source("starts_at", "In since", "starts_at", "time", "starts_at"),
-    Source("expires_at", "In until", "expires_at", "time", "expires_at"),
+    Source("expires_at", "In until", "expires_at", "time", "ends_at"),
     Source("value", "Value", "value", "number", "value"),
     Source("last_added_at", "Last added", "last_added_at", "time", "last_added_at"),
     Source(MEMBER, "Member (true or false)", "member", "boolean", "is_member"),

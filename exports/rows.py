@@ -21,13 +21,13 @@ from exports import formats
 from exports.columns import BY_CODE, CONSTANT, IDENTIFIER, ROWS, Column
 from exports.models import Export
 from exports.plan import Chosen, Plan
-from segments.membership import HOLDS_SQL
+from segments.membership import ENDS_AT_SQL, HOLDS_SQL
 
 Layout = Export.Layout
 LIST_SEPARATOR = "|"
 
 _MEMBERS = f"""
-    SELECT m.profile_id, m.segment_id, m.starts_at, m.expires_at, m.value, m.last_added_at
+    SELECT m.profile_id, m.segment_id, m.starts_at, {ENDS_AT_SQL} AS ends_at, m.value, m.last_added_at
     FROM segments_membership m
     WHERE m.advertiser_id = %(advertiser)s AND {{which}} AND {HOLDS_SQL}
 """  # noqa: S608 -- constants of ours
@@ -47,7 +47,8 @@ _PEOPLE_BY_SEGMENT = """
     FROM members m JOIN named s ON s.id = m.segment_id
 """
 _PEOPLE_ONCE = """
-    SELECT m.profile_id, min(m.starts_at) AS starts_at, max(m.expires_at) AS expires_at, max(m.value) AS value,
+    SELECT m.profile_id, min(m.starts_at) AS starts_at,
+        CASE WHEN bool_and(m.ends_at IS NOT NULL) THEN max(m.ends_at) END AS ends_at, max(m.value) AS value,
         max(m.last_added_at) AS last_added_at, TRUE AS is_member, array_agg(m.segment_id) AS segments,
         string_agg(s.id::text, %(separator)s ORDER BY s.place) AS segment_ids,
         string_agg(s.code, %(separator)s ORDER BY s.place) AS segment_codes,
@@ -207,7 +208,7 @@ class _Query:
         if kind == "time" and form.times == formats.UNIX:
             return f"floor(extract(epoch FROM {value}))::bigint"
         if kind == "time":
-            return f"CASE WHEN isfinite({value}) THEN to_char({value}, {_ISO}) END"
+            return f"to_char({value}, {_ISO})"
         if kind == "boolean":
             return self._boolean(value)
         if kind == "text" and form.is_formula_safe:

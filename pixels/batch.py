@@ -255,7 +255,7 @@ def put_changes(
         at = fire.received_at if fire.server is None else fire.server.at
         profile_id = entry.profile_id = people[key].profile_id
         for change in fire.changes:
-            asked.append(Asked.of(key.advertiser_id, profile_id, change, at))
+            asked.append(Asked.of(key.advertiser_id, profile_id, change, at, fire.id))
             owners.append(entry)
     recording = [entry for entry, _ in applied if entry.fire.conversion is not None]
     written = {entry.profile_id for entry in recording}

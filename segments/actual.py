@@ -1,25 +1,25 @@
 """What is the case, condition by condition: how often, how much, which value, and the events that count.
 
-The rows are those that the compiled condition reads, so that what is shown is what decides. A condition about chains,
-changes, favourites, segments, companies or people has no row of its own: whether it holds is all there is to say.
+The rows are those that the compiled condition reads, so that what is shown is what decides. Conditions that weigh
+several things against each other stand in `segments.weighing`.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+from segments import weighing
 from segments.rules import phrases
 from segments.rules.compiling import asking, events, steps
 from segments.rules.compiling.events import X
 from segments.rules.compiling.known import attribute_value
-from segments.rules.compiling.scene import Scene, Surroundings, Uncompilable
+from segments.rules.compiling.scene import Scene, Surroundings
 from segments.rules.compiling.spans import Span, forgotten_after
 from segments.rules.compiling.sql import AS_OF_SQL, Sql, bigint, sql, text
+from segments.rules.timeline import compile_node
 from segments.rules.tree import (
     AttributeCondition,
     BucketCondition,
@@ -35,6 +35,7 @@ from segments.rules.tree import (
     TimeCondition,
 )
 from segments.rules.values import Amount, Count, Distinct, Name
+from segments.telling import Actual, CountedEvent, Teller
 
 EVENTS_SHOWN = 10
 LONGEST_VALUE = 200
@@ -42,43 +43,9 @@ _COLUMNS = [("at", X), ("id", Sql("e.id")), ("name", Sql("e.name"))]
 _MEDIUM = "(e.context #>> '{{source,medium}}')"
 
 
-@dataclass(frozen=True)
-class CountedEvent:
-    """An event that counts; a visit has the id of its first one."""
-
-    id: UUID
-    name: str
-    occurred_at: datetime
-
-
-@dataclass(frozen=True)
-class Actual:
-    """What is the case, in words, and the newest events that count."""
-
-    says: str
-    events: tuple[CountedEvent, ...] = ()
-
-
-class Teller:
-    """Says instants by the clock of an advertiser: "3 May 12:00", with the year where it is another one."""
-
-    def __init__(self, zone: str, as_of: datetime) -> None:
-        self._zone = ZoneInfo(zone)
-        self._year = as_of.astimezone(self._zone).year
-
-    def instant(self, at: datetime, between: str = " ") -> str:
-        local = at.astimezone(self._zone)
-        day = phrases.day(local.date())
-        return f"{day.removesuffix(f' {self._year}')}{between}{local:%H:%M}"
-
-
 def scene_of(rule: Rule, surroundings: Surroundings) -> Scene:
     """Return where the conditions of a rule stand that are across no crossing."""
-    return Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, _compile_nothing)
-
-
-def _compile_nothing(node: Node, scene: Scene) -> Sql:
-    raise Uncompilable("What holds other conditions has no row of its own.")
+    return Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, compile_node)
 
 
 def fact_of(node: Node, scene: Scene) -> Sql | None:
@@ -191,6 +158,8 @@ def _say_items(node: ItemsCondition, fact: Any, teller: Teller) -> Actual:
 def _say_value(node: Any, fact: Any, teller: Teller) -> Actual:
     if fact is None or (isinstance(fact, str) and not fact.strip()):
         return Actual("unknown")
+    if fact == []:
+        return Actual("an empty list")
     said = ", ".join(map(str, fact)) if isinstance(fact, list) else phrases.value(fact)
     return Actual(said if len(said) <= LONGEST_VALUE else f"{said[:LONGEST_VALUE]}…")
 
@@ -293,6 +262,7 @@ def _say_bucket(node: BucketCondition, fact: Any, teller: Teller) -> Actual:
 
 
 _FACTS: dict[type[Any], tuple[Callable[[Any, Scene], Sql], Callable[[Any, Any, Teller], Actual]]] = {
+    **weighing.FACTS,
     EventCondition: (_events, _say_events),
     AttributeCondition: (_attribute, _say_value),
     ItemsCondition: (_items, _say_items),

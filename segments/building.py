@@ -19,7 +19,7 @@ from audience.columns import batch_cursor
 from audience.crash import crash_point
 from audience.instants import instant
 from audience.talk import speak
-from segments.evaluation import Asked, evaluate
+from segments.evaluation import Asked, Because, evaluate
 from segments.models import Cause, RuleVersion
 from segments.rulebook import Entry, entry_of
 from segments.rules.refusals import RuleRefused
@@ -123,9 +123,10 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
             members = _next_members(of, found)
             if not members:
                 return True
+            asked = dict.fromkeys(members, Because(cause))
             with batch_cursor(connection.connection) as cursor:
                 at = instant(now or timezone.now())
-                speak(cursor, evaluate([Asked(entry.ruled, members, cause, entry.place) for entry in entries], at))
+                speak(cursor, evaluate([Asked(entry.ruled, asked, entry.place) for entry in entries], at))
             found.built_to = UUID(bytes=members[-1])
             found.profiles_done += len(members)
             found.save(update_fields=["built_to", "profiles_done"])

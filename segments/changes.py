@@ -14,6 +14,7 @@ from audience.days import Day
 from audience.instants import Instant
 from audience.talk import Rows, Statement, Talk, reads, writes
 from segments.membership import Change, Decision, Interval, Step, decide
+from segments.models import Cause
 
 # The key of a membership row: profile, segment, version. Batches write in its order. A plain tuple, because one is
 # made, hashed and sorted for every fact.
@@ -21,16 +22,19 @@ RowKey = tuple[bytes, int, int]
 
 
 class Asked(NamedTuple):
-    """One change that somebody asks for a row of an advertiser, at an instant."""
+    """One change that somebody asks for a row of an advertiser, at an instant, and the fact that it comes from."""
 
     advertiser_id: int
     key: RowKey
     change: Change
     at: Instant
+    fact_id: bytes | None = None
 
     @classmethod
-    def of(cls, advertiser_id: int, profile_id: bytes, change: Change, at: Instant) -> "Asked":
-        return cls(advertiser_id, (profile_id, change.segment_id, change.version), change, at)
+    def of(
+        cls, advertiser_id: int, profile_id: bytes, change: Change, at: Instant, fact_id: bytes | None = None
+    ) -> "Asked":
+        return cls(advertiser_id, (profile_id, change.segment_id, change.version), change, at, fact_id)
 
 
 @dataclass
@@ -69,8 +73,9 @@ _WRITE = writes(
             expires_at = excluded.expires_at, value = excluded.value, last_added_at = excluded.last_added_at,
             decided_at = excluded.decided_at, sweep_at = excluded.sweep_at
     ), transitions AS (
-        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-        SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[])
+        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id)
+        SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[],
+            %s::uuid[])
         ON CONFLICT DO NOTHING
     )
     INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
@@ -82,11 +87,12 @@ _WRITE = writes(
 
 
 class Published(NamedTuple):
-    """A step of a row."""
+    """A step of a row, and the fact that brought it."""
 
     advertiser_id: int
     key: RowKey
     step: Step
+    fact_id: bytes | None = None
 
 
 Tallies = dict[tuple[int, int, date], Tally]
@@ -132,12 +138,15 @@ def fold(rows: Intervals, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
     decisions: list[Decision] = []
     steps: list[Published] = []
     tallies: Tallies = defaultdict(Tally)
-    for advertiser_id, key, change, at in asked:
+    for advertiser_id, key, change, at, fact_id in asked:
         old = rows.get(key)
         decision = decide(old, change, at)
         rows[key], owners[key] = decision.interval, advertiser_id
         if decision.steps:
-            steps += [Published(advertiser_id, key, step) for step in decision.steps]
+            steps += [
+                Published(advertiser_id, key, step, None if step.cause is Cause.TIME else fact_id)
+                for step in decision.steps
+            ]
         if decision.is_load:
             day = day_of(advertiser_id, at)
             tally = tallies[advertiser_id, change.segment_id, day.date]
@@ -166,7 +175,7 @@ def write(outcome: Outcome, *, renewed: Collection[RowKey] = ()) -> Statement:
 
 def count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
     """Count joins and leaves on the days on which they fall."""
-    for advertiser_id, (_, segment_id, _), step in steps:
+    for advertiser_id, (_, segment_id, _), step, _ in steps:
         tally = tallies[advertiser_id, segment_id, day_of(advertiser_id, step.at).date]
         tally.joins += step.change == "join"
         tally.leaves += step.change == "leave"
@@ -191,10 +200,18 @@ def _membership_columns(keys: Sequence[RowKey], rows: Intervals, owners: dict[Ro
 
 
 def _transition_columns(steps: Sequence[Published]) -> list[Any]:
-    advertisers, keys, published = zip(*steps, strict=True) if steps else ((),) * 3
+    advertisers, keys, published, facts = zip(*steps, strict=True) if steps else ((),) * 4
     profiles, segments, _ = zip(*keys, strict=True) if steps else ((),) * 3
     changes, times, causes = zip(*published, strict=True) if steps else ((),) * 3
-    return [bigints(advertisers), uuids(profiles), bigints(segments), instants(times), texts(changes), texts(causes)]
+    return [
+        bigints(advertisers),
+        uuids(profiles),
+        bigints(segments),
+        instants(times),
+        texts(changes),
+        texts(causes),
+        uuids(facts),
+    ]
 
 
 def _delta_columns(tallies: Tallies) -> list[Any]:

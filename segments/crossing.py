@@ -15,10 +15,10 @@ from django.conf import settings
 from audience.columns import bigints, texts, uuids
 from audience.news import Happened
 from audience.talk import Talk, reads, writes
-from segments.models import Cause
+from segments.evaluation import Because
 from segments.rulebook import Entry
 
-Asking = dict[Entry, dict[bytes, Cause]]  # the rules, about whom each is asked, and why
+Asking = dict[Entry, dict[bytes, Because]]  # the rules, about whom each is asked, and why
 
 # A profile's rows of this change only under its own lock, which the caller holds.
 _ACCOUNTS = reads("SELECT profile_id, account_id FROM audience_accountmember WHERE profile_id = ANY(%s::uuid[])")
@@ -73,7 +73,7 @@ def reach(rules: Asking, across: Across, happened: Happened) -> Talk[None]:
     late = named - reached
     for entry, some in accounts.items():
         if entry.ruled.of == "account":
-            rules[entry] |= {account: cause for account, cause in some.items() if account in reached}
+            rules[entry] |= {account: because for account, because in some.items() if account in reached}
     late |= yield from _add_colleagues(rules, accounts, reached)
     if late:
         yield from _wait(accounts, late)
@@ -107,11 +107,11 @@ def _add_colleagues(rules: Asking, accounts: Asking, reached: Collection[bytes])
     return {account for account, profile in pairs if profile not in free}
 
 
-def _wait(accounts: Mapping[Entry, Mapping[bytes, Cause]], late: Collection[bytes]) -> Talk[None]:
+def _wait(accounts: Mapping[Entry, Mapping[bytes, Because]], late: Collection[bytes]) -> Talk[None]:
     waiting = {
-        account: (entry.ruled.advertiser_id, cause)
+        account: (entry.ruled.advertiser_id, because.cause)
         for entry, some in accounts.items()
-        for account, cause in some.items()
+        for account, because in some.items()
         if account in late
     }
     advertisers, causes = zip(*waiting.values(), strict=True)

@@ -7,10 +7,10 @@ built gets its rows in the same way; it has nothing to publish before it serves.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from audience.columns import bigints, integers, texts, uuids
-from audience.instants import Instant, moment
+from audience.columns import bigints, instants, integers, texts, uuids
+from audience.instants import Instant, microseconds, moment
 from audience.talk import Statement, Talk, Template, reads, writes
 from segments.models import Cause
 from segments.ranges import FOREVER
@@ -30,15 +30,16 @@ _ASK = "SELECT s.{of}_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s({of}_i
 # A fact of another batch may be later than this one: whoever it has moved already is asked about from then on.
 _BRING_PROFILES = """
     WITH known AS (
-        SELECT greatest(c.at, m.decided_at) AS at, t.profile_id, t.segment_id, t.version, t.cause,
-            CASE WHEN m.decided_at > c.at THEN t.ranges * tstzmultirange(tstzrange(m.decided_at, NULL))
-                ELSE t.ranges END AS ranges, v.advertiser_id,
+        SELECT greatest(c.at, m.decided_at) AS at, t.profile_id, t.segment_id, t.version, t.cause, t.fact_id,
+            t.other_id, CASE WHEN m.decided_at > c.at THEN t.ranges * tstzmultirange(tstzrange(m.decided_at, NULL))
+                ELSE t.ranges END AS ranges, t.known_until, v.advertiser_id,
             g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
                 + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old
         FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
-            %s::tstzmultirange[]) AS t(profile_id, segment_id, version, cause, ranges)
+            %s::uuid[], %s::bigint[], %s::tstzmultirange[], %s::timestamptz[])
+            AS t(profile_id, segment_id, version, cause, fact_id, other_id, ranges, known_until)
         JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
             AND v.state IN ('active', 'building')
         JOIN segments_segment g ON g.id = t.segment_id
@@ -68,27 +69,32 @@ _BRING_PROFILES = """
         FROM settled s
     ), steps AS MATERIALIZED (
         SELECT c.advertiser_id, c.profile_id, c.segment_id, f.at, (mod(f.number, 2) = 1) <> c.is_published AS is_join,
-            'time' AS cause, FALSE AS is_now
+            'time' AS cause, NULL::uuid AS fact_id, NULL::bigint AS other_id, FALSE AS is_now
         FROM coming c CROSS JOIN LATERAL unnest(c.flips) WITH ORDINALITY AS f(at, number) WHERE c.serves
         UNION ALL
         SELECT c.advertiser_id, c.profile_id, c.segment_id, c.at, c.is_in,
-            CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END, TRUE
+            CASE WHEN c.is_in = c.is_old THEN 'time' ELSE c.cause END,
+            CASE WHEN c.is_in <> c.is_old THEN c.fact_id END, CASE WHEN c.is_in <> c.is_old THEN c.other_id END, TRUE
         FROM coming c WHERE c.serves AND c.is_in <> c.was_in
     ), written AS (
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
-            last_added_at, decided_at, sweep_at, upcoming)
+            last_added_at, decided_at, sweep_at, upcoming, known_until)
         SELECT advertiser_id, profile_id, segment_id, version, new_starts_at, new_expires_at, new_starts_at, at,
-            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming
+            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming,
+            known_until
         FROM coming
         WHERE (starts_at, expires_at, upcoming) IS DISTINCT FROM (new_starts_at, new_expires_at, new_upcoming)
             OR is_in <> is_published OR flips IS NOT NULL
         ORDER BY profile_id, segment_id, version
         ON CONFLICT (profile_id, segment_id, version) DO UPDATE SET starts_at = excluded.starts_at,
             expires_at = excluded.expires_at, last_added_at = excluded.last_added_at,
-            decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming
+            decided_at = excluded.decided_at, sweep_at = excluded.sweep_at, upcoming = excluded.upcoming,
+            known_until = excluded.known_until
     ), published AS (
-        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-        SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause
+        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id,
+            other_segment_id)
+        SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause,
+            fact_id, other_id
         FROM steps ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
@@ -120,12 +126,22 @@ class Moved(NamedTuple):
     has_joined: bool
 
 
+class Because(NamedTuple):
+    """Why a rule is asked about somebody, which is what a move by its answer is caused by.
+
+    The fact, or the segment that has changed, is told where that is one.
+    """
+
+    cause: Cause
+    fact_id: bytes | None = None
+    segment_id: int | None = None
+
+
 class Asked(NamedTuple):
-    """A rule, about whom it is asked, and what a move by its answer is caused by. `place`: see `rulebook.Entry`."""
+    """A rule, and about whom it is asked and why. `place`: see `rulebook.Entry`."""
 
     ruled: Ruled
-    about: Sequence[bytes]
-    cause: Cause
+    about: Mapping[bytes, Because]
     place: int = 0
 
 
@@ -141,8 +157,9 @@ def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
         answers = yield [_question(one, at) for one in group]
         told = [
-            (member, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
+            (member, one.ruled.segment_id, one.ruled.version, *one.about[member], ranges, until)
             for one, rows in zip(group, answers, strict=True)
+            for until in [_known_until(one.ruled, at)]
             for member, ranges in rows
         ]
         (rows,) = yield [_bring(of, told, at)]
@@ -165,15 +182,23 @@ def _question(one: Asked, at: Instant) -> Statement:
     return _template(one.ruled.of, compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.about)))
 
 
-def _bring(of: Of, told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
-    members, segments, versions, causes, ranges = zip(*told, strict=True)
+def _known_until(ruled: Ruled, at: Instant) -> Instant | None:
+    horizon = ruled.compiled.horizon
+    return None if horizon is None else at + microseconds(horizon)
+
+
+def _bring(of: Of, told: Sequence[tuple[Any, ...]], at: Instant) -> Statement:
+    members, segments, versions, causes, facts, others, ranges, known_until = zip(*told, strict=True)
     return _BRING[of](
         moment(at).isoformat(),
         uuids(members),
         bigints(segments),
         integers(versions),
         texts([str(cause.value) for cause in causes]),
+        uuids(facts),
+        bigints(others),
         texts(ranges),
+        instants(known_until),
         FOREVER.isoformat(),
     )
 

@@ -11,10 +11,13 @@ from django.db.models import F, Q
 
 from audience.instants import Instant
 from segments.models import LARGEST_VALUE, Cause, Segment
+from segments.ranges import FOREVER
 
 # For SQL that names the table `m` and the segment's active version `s.active_version`; `%(at)s` is the instant.
 HOLDS_SQL = "m.starts_at <= %(at)s AND %(at)s < m.expires_at"
 HOLDS_OF_ACTIVE_VERSION_SQL = f"m.version = s.active_version AND {HOLDS_SQL}"
+# When it is over, as people and files are told: NULL where it has no end. A horizon (rules.md 2.10) is none.
+ENDS_AT_SQL = f"CASE WHEN m.expires_at < coalesce(m.known_until, '{FOREVER.isoformat()}') THEN m.expires_at END"
 
 
 def holds(at: datetime) -> Q:

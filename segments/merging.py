@@ -37,15 +37,18 @@ _MOVE_TRANSITIONS = writes(
     WITH moved AS (
         DELETE FROM segments_transition t USING unnest(%s::uuid[], %s::uuid[]) AS k(gone, into_id)
         WHERE t.profile_id = k.gone
-        RETURNING t.advertiser_id, k.into_id AS profile_id, t.segment_id, t.at, t.change, t.cause
+        RETURNING t.advertiser_id, k.into_id AS profile_id, t.segment_id, t.at, t.change, t.cause, t.fact_id,
+            t.other_segment_id, t.recorded_at
     ), numbered AS (
         SELECT m.*, row_number() OVER (PARTITION BY m.profile_id, m.segment_id, m.at, m.change) - 1
             + (SELECT count(*) FROM segments_transition t WHERE t.profile_id = m.profile_id
                 AND t.segment_id = m.segment_id AND t.at = m.at AND t.change = m.change) AS number
         FROM moved m
     )
-    INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-    SELECT advertiser_id, profile_id, segment_id, at + number * interval '1 microsecond', change, cause
+    INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id,
+        other_segment_id, recorded_at)
+    SELECT advertiser_id, profile_id, segment_id, at + number * interval '1 microsecond', change, cause, fact_id,
+        other_segment_id, recorded_at
     FROM numbered ON CONFLICT DO NOTHING
     """
 )

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
 from audience.models import Account, HostListField, Profile
@@ -240,14 +240,16 @@ class _Interval(TenantModel):
     sweep_at = models.DateTimeField(null=True)
     # By a rule: the later ranges of the timeline, which the sweeper brings up one after the other.
     upcoming = RangesField(null=True)
+    # By a rule that repeats: up to where its timeline is written out. Who is in until then has no end that is known.
+    known_until = models.DateTimeField(null=True)
 
     class Meta(TenantModel.Meta):
         abstract = True
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it is over, for people: None where it has no end."""
-        return None if self.expires_at == FOREVER else self.expires_at
+        """When it is over, for people: None where it has no end, see `segments.membership.ENDS_AT_SQL`."""
+        return self.expires_at if self.expires_at < (self.known_until or FOREVER) else None
 
 
 class Membership(_Interval):
@@ -317,6 +319,11 @@ class _Moved(TenantModel):
     at = models.DateTimeField()
     change = models.CharField(max_length=5, choices=Change.choices)
     cause = models.CharField(max_length=8, choices=Cause.choices)
+    # What brought it, where that is one thing: the fire, message or upload row; the segment that a rule names.
+    fact_id = models.UUIDField(null=True)
+    other_segment_id = models.BigIntegerField(null=True)
+    # What time brings is written a little after it is true, `at`.
+    recorded_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantModel.Meta):
         abstract = True

@@ -68,7 +68,7 @@ class Renewals:
             return {}
         known = self._memory.recall({one.key for one in asked})
         doubtful = set()
-        for _, key, change, at in asked:
+        for _, key, change, at, _ in asked:
             row = known.get(key)
             is_present = row is not None and row.holds_at(at) and row.sweep_at is not None
             if not is_present or change.do != "add" or key[0] not in losses:

@@ -17,6 +17,7 @@ from audience.instants import Instant, instant
 from audience.talk import Talk, reads, speak
 from segments import rulebook
 from segments.crossing import LOCK_ACCOUNTS
+from segments.evaluation import Because
 from segments.models import Cause, WaitingAccount
 from segments.rulebook import Entry, Wakes
 from segments.waking import ask
@@ -69,9 +70,10 @@ def _moment(now: datetime | None) -> Instant:
 
 def _ask_account(entries: Sequence[Entry], account: bytes, cause: Cause, at: Instant) -> Talk[None]:
     yield [LOCK_ACCOUNTS(uuids([account]))]
-    yield from ask({entry: {account: cause} for entry in entries}, at)
+    yield from ask({entry: {account: Because(cause)} for entry in entries}, at)
 
 
 def _ask_people(entries: Sequence[Entry], people: Sequence[bytes], cause: Cause, at: Instant) -> Talk[None]:
     (locked,) = yield [_LOCK_PEOPLE(uuids(people))]
-    yield from ask({entry: {profile: cause for (profile,) in locked} for entry in entries if locked}, at)
+    because = Because(cause)
+    yield from ask({entry: {profile: because for (profile,) in locked} for entry in entries if locked}, at)

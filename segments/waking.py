@@ -14,8 +14,8 @@ from audience.events import Fact
 from audience.instants import Instant
 from audience.news import Changed, Happened, Moves
 from audience.talk import Talk
-from segments.crossing import Across, reach
-from segments.evaluation import Asked, Moved, evaluate
+from segments.crossing import Across, Asking, reach
+from segments.evaluation import Asked, Because, Moved, evaluate
 from segments.models import Cause
 from segments.rulebook import Book, Entry, Rules, Wakes, current, present
 from segments.rules.tree import ATTRIBUTE_CHANGED
@@ -45,14 +45,15 @@ def wake(happened: Happened, memberships: Memberships = (), *, are_out: bool = F
     book = yield from present()
     woken = _Woken(book)
     if book:
-        for fact in happened.facts:
-            woken.by_fact(fact)
+        # What comes later says why: a fact tells more than that somebody is new.
         for changed in happened.changed:
             woken.by_change(changed)
-        for profile, advertiser_id in happened.merged.items():
-            woken.by_merge(advertiser_id, profile)
         for advertiser_id, profile, segment_id in memberships:
             woken.by_membership(advertiser_id, profile, segment_id)
+        for fact in happened.facts:
+            woken.by_fact(fact)
+        for profile, advertiser_id in happened.merged.items():
+            woken.by_merge(advertiser_id, profile)
     if not woken.rules and not woken.across:
         return {}
     yield from reach(woken.rules, woken.across, happened)
@@ -61,13 +62,9 @@ def wake(happened: Happened, memberships: Memberships = (), *, are_out: bool = F
     return _moves_of((yield from ask(woken.rules, happened.at)))
 
 
-def ask(rules: Mapping[Entry, Mapping[bytes, Cause]], at: Instant) -> Talk[list[Moved]]:
+def ask(rules: Mapping[Entry, Mapping[bytes, Because]], at: Instant) -> Talk[list[Moved]]:
     """Ask each of the rules about its members; a segment comes before those that use it."""
-    asked = [
-        Asked(entry.ruled, members, cause, entry.place)
-        for entry, some in rules.items()
-        for cause, members in _by_cause(some).items()
-    ]
+    asked = [Asked(entry.ruled, some, entry.place) for entry, some in rules.items() if some]
     return (yield from evaluate(asked, at))
 
 
@@ -75,13 +72,13 @@ class _Woken:
     """`rules`: which are to be asked about whom, and why. `across`: which feel it of whom as of one of an account."""
 
     def __init__(self, book: Book) -> None:
-        self.rules: dict[Entry, dict[bytes, Cause]] = defaultdict(dict)
+        self.rules: Asking = defaultdict(dict)
         self.across = Across(defaultdict(dict), defaultdict(dict))
         self._book = book
 
     def by_fact(self, fact: Fact) -> None:
         if (rules := self._book.get(fact.message.advertiser_id)) is not None:
-            self._feel(rules, _told(fact, rules), fact.profile_id, Cause.FACT)
+            self._feel(rules, _told(fact, rules), fact.profile_id, Because(Cause.FACT, fact.message.id))
 
     def by_change(self, changed: Changed) -> None:
         rules = self._book.get(changed.advertiser_id)
@@ -94,36 +91,37 @@ class _Woken:
             accounts=changed.belongs or (changed.of == "account" and changed.is_new),
             is_stranger=changed.is_new,
         )
-        cause = Cause.CONSENT if changed.purposes else Cause.FACT
+        because = Because(Cause.CONSENT if changed.purposes else Cause.FACT)
         if changed.of == "profile":
-            self._feel(rules, told, changed.id, cause)
+            self._feel(rules, told, changed.id, because)
         else:
             for entry in rules.woken_across(told):
-                self.across.of_accounts[entry][changed.id] = cause
+                self.across.of_accounts[entry][changed.id] = because
 
     def by_merge(self, advertiser_id: int, profile: bytes) -> None:
         if (rules := self._book.get(advertiser_id)) is not None:
             for entry in rules.entries:
                 if entry.ruled.of == "profile":
-                    self.rules[entry][profile] = Cause.MERGE
+                    self.rules[entry][profile] = Because(Cause.MERGE)
             for entry in rules.woken_across(Wakes(accounts=True)):
-                self.across.of_people[entry][profile] = Cause.MERGE
+                self.across.of_people[entry][profile] = Because(Cause.MERGE)
 
     def by_membership(self, advertiser_id: int, profile: bytes, segment_id: int) -> None:
         rules = self._book.get(advertiser_id)
         if rules is not None and segment_id in rules.codes:
-            self._feel(rules, Wakes(segments=[rules.codes[segment_id]]), profile, Cause.SEGMENT)
+            because = Because(Cause.SEGMENT, segment_id=segment_id)
+            self._feel(rules, Wakes(segments=[rules.codes[segment_id]]), profile, because)
 
     def leave_out(self, decided: Collection[tuple[bytes, int]]) -> None:
         for entry, some in self.rules.items():
-            left = {id_: cause for id_, cause in some.items() if (id_, entry.ruled.segment_id) not in decided}
+            left = {id_: because for id_, because in some.items() if (id_, entry.ruled.segment_id) not in decided}
             self.rules[entry] = left
 
-    def _feel(self, rules: Rules, told: Wakes, profile: bytes, cause: Cause) -> None:
+    def _feel(self, rules: Rules, told: Wakes, profile: bytes, because: Because) -> None:
         for entry in rules.woken_by(told):
-            self.rules[entry][profile] = cause
+            self.rules[entry][profile] = because
         for entry in rules.woken_across(told):
-            self.across.of_people[entry][profile] = cause
+            self.across.of_people[entry][profile] = because
 
 
 def _moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
@@ -132,13 +130,6 @@ def _moves_of(moved: Iterable[Moved]) -> dict[bytes, Moves]:
     for member, segment_id, has_joined in moved:
         (joined if has_joined else left)[member].append(segment_id)
     return {member: Moves(tuple(joined[member]), tuple(left[member])) for member in joined.keys() | left.keys()}
-
-
-def _by_cause(members: Mapping[bytes, Cause]) -> Mapping[Cause, Sequence[bytes]]:
-    found: dict[Cause, list[bytes]] = defaultdict(list)
-    for member, cause in members.items():
-        found[cause].append(member)
-    return found
 
 
 def _told(fact: Fact, rules: Rules) -> Wakes:

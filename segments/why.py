@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from segments.actual import Actual, CountedEvent, Teller, fact_of, say, scene_of
+from segments.actual import fact_of, say, scene_of
 from segments.checking import english_of
 from segments.rules.compiling.sql import Sql, join, sql
 from segments.rules.english import English
@@ -19,6 +19,7 @@ from segments.rules.tree import AllOf, AnyOf, EventCondition, Node, Not, Path, R
 from segments.rules.values import Count
 from segments.rules.windows import Within
 from segments.statements import reading_for
+from segments.telling import Actual, CountedEvent, Teller
 
 RANGES_SHOWN = 10
 _TABLES = {"profile": "audience_profile", "account": "audience_account"}

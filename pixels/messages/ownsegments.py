@@ -12,8 +12,7 @@ import psycopg
 import structlog
 
 from audience.identity import Key
-from segments.membership import HOLDS_OF_ACTIVE_VERSION_SQL
-from segments.ranges import FOREVER
+from segments.membership import ENDS_AT_SQL, HOLDS_OF_ACTIVE_VERSION_SQL
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +22,7 @@ _OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=2000 -c default_tran
 
 # Needs `audience_identifier_pkey`, then `segments_membership_pkey`: the rows of one profile.
 _HELD = f"""
-    SELECT s.code, s.id, m.value, m.starts_at, m.expires_at
+    SELECT s.code, s.id, m.value, m.starts_at, {ENDS_AT_SQL}
     FROM audience_identifier i
     JOIN segments_membership m ON m.profile_id = i.profile_id
     JOIN segments_segment s ON s.id = m.segment_id AND s.advertiser_id = i.advertiser_id
@@ -78,7 +77,7 @@ class Reader:
 
 def _shown(row: tuple[Any, ...]) -> Shown:
     code, number, value, starts_at, ends_at = row
-    until = None if ends_at == FOREVER else written(ends_at)
+    until = None if ends_at is None else written(ends_at)
     return {"code": code, "id": number, "value": value, "since": written(starts_at), "until": until}
 
 

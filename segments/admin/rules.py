@@ -20,7 +20,6 @@ from audience.finding import profiles_behind
 from audience.models import Account, Advertiser, Profile
 from audience.teams import Seat
 from audience.tenancy import NoAdvertiser, current_advertiser_id
-from segments.actual import Teller
 from segments.checking import check, english_of
 from segments.knowledge import Knowledge
 from segments.preview import TOO_MANY, TOO_SLOW, Preview, count_exactly, preview
@@ -30,6 +29,7 @@ from segments.rules.tree import Rule
 from segments.starting_points import STARTING_POINTS, starting_point
 from segments.statements import TooSlow
 from segments.surroundings import surroundings_of
+from segments.telling import Teller
 from segments.why import Answer, NotThere, explain
 
 ROWS = 18

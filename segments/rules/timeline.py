@@ -75,6 +75,7 @@ __all__ = [
     "StoredSegment",
     "Surroundings",
     "Uncompilable",
+    "compile_node",
     "compile_rule",
 ]
 
@@ -108,13 +109,13 @@ def compile_rule(rule: Rule, surroundings: Surroundings) -> Compiled:
     """Compile a rule. Raises `Uncompilable`."""
     nodes: dict[Path, Sql] = {}
 
-    def compile_node(node: Node, scene: Scene) -> Sql:
-        compiled = _row_of(node)(node, scene)
+    def keep(node: Node, scene: Scene) -> Sql:
+        compiled = compile_node(node, scene)
         if not scene.within and not scene.depth:
             nodes[node.path] = compiled
         return compiled
 
-    scene = Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, compile_node)
+    scene = Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, keep)
     root = sql("({root} * {always})", root=scene.timeline(rule.root), always=ALWAYS)
     days = _horizon_days(rule, surroundings, frozenset())
     if days is None:
@@ -144,11 +145,13 @@ def _horizon_days(rule: Rule, surroundings: Surroundings, seen: frozenset[str]) 
     return min((days for days in found if days is not None), default=None)
 
 
-def _row_of(node: Node) -> Callable[[Any, Scene], Sql]:
+def compile_node(node: Node, scene: Scene) -> Sql:
+    """Return the timeline of a node where it stands; the `compile` of a scene."""
     try:
-        return _NODES[type(node)]
+        compile_one = _NODES[type(node)]
     except KeyError:
         raise Uncompilable(f"“{type(node).__name__}” is no condition.") from None
+    return compile_one(node, scene)
 
 
 def _all_of(node: AllOf[Node], scene: Scene) -> Sql:

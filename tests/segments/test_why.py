@@ -108,14 +108,32 @@ def test_the_tree_has_the_shape_of_the_rule(profile: Profile) -> None:
         ({"consent": "advertising", "equals": "granted"}, "unknown"),
         ({"situation": "place.city", "equals": "Berlin"}, "unknown"),
         ({"time": {"from": "09:00", "to": "17:00"}}, "“Monday 14:00”"),
-        ({"sequence": [{"event": "view"}, {"event": "buy"}]}, ""),
+        ({"attribute": "nothing", "equals": "gold"}, "an empty list"),
+        ({"sequence": [{"event": "login"}, {"event": "buy"}]}, "0 of 2 steps"),
+        ({"sequence": [{"event": "buy"}, {"event": "view"}]}, "2 of 2 steps, the last on 3 May 14:00"),
+        ({"favourite": "brand", "event": "view", "equals": "Acme"}, "unknown"),
+        (
+            {"favourite": "brand", "event": "buy", "by": {"sum": "total"}, "equals": "x"},
+            "favourite is Acme (110.5 of 110.5)",
+        ),
+        (
+            {
+                "change": "buy",
+                "count": True,
+                "from": {"between_ago": ["3d", "9d"]},
+                "to": {"within": "3d"},
+                "at_most": 1,
+            },
+            "from 0 to 2: unknown as a change",
+        ),
+        ({"account": {"attribute": "industry", "equals": "retail"}}, "no companies"),
     ],
 )
 def test_what_is_the_case(profile: Profile, node: dict[str, Any], actual: str) -> None:
     viewed(profile, DAY)
     viewed(profile, DAY, name="buy", total=60.5, brand="Acme")
     viewed(profile, 2 * DAY, name="buy", total=50, brand="acme")
-    told(profile, plan="silver", tags=["a", "b"], cart=[{"id": 1}, {"id": 2}])
+    told(profile, plan="silver", tags=["a", "b"], nothing=[], cart=[{"id": 1}, {"id": 2}])
     assert why(profile, node).root.actual == actual
 
 

@@ -92,6 +92,16 @@ def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> S
     )
 
 
+def history(key: str, other: OtherSegment, scene: Scene) -> Sql:
+    """Return the ranges of a membership in another segment, past ones as far as they are kept."""
+    return _history(other, _members(key, other, scene), scene)
+
+
+def of_row(column: str, other: OtherSegment, scene: Scene) -> Sql:
+    """Return a column of the row of a membership; NULL where there is none, and of accounts, who have no rows."""
+    return Sql("NULL") if scene.of != "profile" else _row(Sql(column), other, scene)
+
+
 def _history(other: OtherSegment, members: Sql, scene: Scene) -> Sql:
     """Return the ranges of a membership with the one that is running from its stored start, and the one before."""
     if not isinstance(other, RuledSegment):

@@ -65,7 +65,7 @@ class Surroundings:
 class Scene:
     """Where a node stands: whose facts it asks about, by the column with their id, and by whose clock.
 
-    `compile` is `timeline.compile_node`, for nodes that hold others.
+    `compile` is `timeline.compile_node`, or what calls it, for nodes that hold others.
     """
 
     of: Of

@@ -70,17 +70,46 @@ def _passing(chain: Chain, asked: Events) -> Sql:
     return sql("SELECT e.f FROM ({rows}) e", rows=events.read(found, [("f", passes)]))
 
 
-def _chains(chain: Chain, completed: Span) -> Sql:
+def steps_reached(node: SequenceCondition, scene: Scene) -> Sql:
+    """Return JSON: how many steps some chain has passed at the moment of asking, and `at` which time the last."""
+    clock = scene.clock(node.zone)
+    chain = Chain(node, scene, clock, _completed_span(node, clock).since)
+    tables, ends = _tables(chain)
+    each = [
+        Sql(f"SELECT {number} AS steps, max(q.x) AS at FROM q{number - 1} q") for number in range(1, len(node.steps))
+    ]
+    complete = sql(
+        "SELECT {steps} AS steps, max(q.x) AS at FROM ({ends}) q"
+        " WHERE q.x <= {as_of} AND (q.until IS NULL OR q.until > {as_of})",
+        steps=str(len(node.steps)),
+        ends=ends,
+        as_of=AS_OF_SQL,
+    )
+    # Filters about dates are asked at `d.at`.
+    return sql(
+        """(SELECT (WITH {tables} SELECT to_jsonb(r) FROM ({each}) r WHERE r.at IS NOT NULL
+            ORDER BY r.steps DESC LIMIT 1) FROM (SELECT {as_of} AS at) d)""",
+        tables=join(", ", tables),
+        each=join(" UNION ALL ", [*each, complete]),
+        as_of=AS_OF_SQL,
+    )
+
+
+def _tables(chain: Chain) -> tuple[list[Sql], Sql]:
+    """Return the tables of the steps, one built on the other, and a SELECT of what completes chains."""
     tables = []
     *before, last = chain.node.steps
     steps = before if last.is_absent else chain.node.steps
     for number, step in enumerate(steps):
         tables += _tables_of(chain, number, step)
-    if last.is_absent:
-        tables.append(sql("b AS ({rows})", rows=_rows(chain, last.events, [])))
-        ends = _absences(chain, last)
-    else:
-        ends = Sql(f"SELECT q.x, q.began, q.visit_end, NULL::timestamptz AS until FROM q{len(steps) - 1} q")
+    if not last.is_absent:
+        return tables, Sql(f"SELECT q.x, q.began, q.visit_end, NULL::timestamptz AS until FROM q{len(steps) - 1} q")
+    tables.append(sql("b AS ({rows})", rows=_rows(chain, last.events, [])))
+    return tables, _absences(chain, last)
+
+
+def _chains(chain: Chain, completed: Span) -> Sql:
+    tables, ends = _tables(chain)
     kept = forgotten_after(Span(Sql("q.x")), Sql("q.began"), chain.scene.surroundings.retention)
     # least() passes over NULL, which stands for no end here.
     highs = [high for high in (Sql("q.until"), completed.high, kept.high) if high is not None]

@@ -22,13 +22,14 @@ def change_timeline(node: ChangeCondition, scene: Scene) -> Sql:
     passes = sql("NOT {passes}", passes=passes) if row.negates else passes
     spans = sql(
         "SELECT q.r, q.v AS before, 0 AS now FROM ({before}) q UNION ALL SELECT q.r, 0, q.v FROM ({now}) q",
-        before=_amounts(node, node.before, scene),
-        now=_amounts(node, node.to, scene),
+        before=amounts(node, node.before, scene),
+        now=amounts(node, node.to, scene),
     )
     return steps.walk(spans, Claim((Sql("q.before"), Sql("q.now")), sql("(p.c1 <> 0 AND {passes})", passes=passes)))
 
 
-def _amounts(node: ChangeCondition, window: Window, scene: Scene) -> Sql:
+def amounts(node: ChangeCondition, window: Window, scene: Scene) -> Sql:
+    """Return the spans `r` of what is added up in a window, with its amount `v`."""
     found = events.pool(scene, node.events, node.zone, window)
     if node.sum is None:
         return events.spans(found, [("v", Sql("1::numeric"))])
@@ -38,17 +39,21 @@ def _amounts(node: ChangeCondition, window: Window, scene: Scene) -> Sql:
 
 def favourite_timeline(node: FavouriteCondition, scene: Scene) -> Sql:
     """Return when a value with the highest count or sum passes; tied values are favourites all of them."""
+    return _favourites(weights(node, scene), asking.claim(Sql("f.said"), node.test))
+
+
+def weights(node: FavouriteCondition, scene: Scene) -> Sql:
+    """Return the spans `r` of the values, each with a key `v`, as it was `said`, and its weight `w`."""
     found = events.pool(scene, node.events, node.zone, node.window)
     rows = events.spans(found, [("v", events.event_value(found, node.property)), ("w", _weight(found, node.sum))])
     # Of a name without EACH a list is no value that could be told from others.
     all_values = asking.elements("q.v") if EACH in node.property else Sql("(SELECT q.v)")
-    values = sql(
+    return sql(
         "SELECT q.r, segments_key(l.v) AS v, l.v AS said, q.w FROM ({rows}) q"
         " CROSS JOIN LATERAL {all_values} l(v) WHERE segments_key(l.v) IS NOT NULL",
         rows=rows,
         all_values=all_values,
     )
-    return _favourites(values, asking.claim(Sql("f.said"), node.test))
 
 
 def _weight(found: Pool, name: Name | None) -> Sql:

@@ -11,7 +11,7 @@ from audience.ids import uuid7
 from audience.instants import instant
 from audience.talk import speak
 from pixels.batch import DoorMemory, store
-from pixels.facts import Fire, Withdrawal
+from pixels.facts import Fact, Fire, Withdrawal
 from segments.membership import Change
 from segments.models import Segment
 from tests.factories import make_pixel
@@ -32,13 +32,13 @@ class Door:
         self.batch((who, when, do, terms))
 
     def batch(self, *fires) -> None:
-        self.store([self._fire(*fire) for fire in fires])
+        self.store(*(self._fire(*fire) for fire in fires))
 
     def say_no(self, *people: str, when: str) -> None:
         """Let browsers opt out."""
-        self.store([Withdrawal(instant(at(when)), (self.browser(who),)) for who in people])
+        self.store(*(Withdrawal(instant(at(when)), (self.browser(who),)) for who in people))
 
-    def store(self, facts) -> None:
+    def store(self, *facts: Fact) -> None:
         with transaction.atomic(), batch_cursor(connection.connection) as cursor:
             done = speak(cursor, store(facts, LocalDays({}), self.memory))
         self.memory.keep(done)

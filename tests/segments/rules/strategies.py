@@ -33,12 +33,23 @@ def either(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 def both(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Return objects with the keys of all."""
-    return st.tuples(*parts).map(lambda found: {key: value for part in found for key, value in part.items()})
+
+    # A function without arguments: Hypothesis writes out a strategy with all that it was made of.
+    @st.composite
+    def all_keys(draw: st.DrawFn) -> dict[str, Any]:
+        return {key: value for part in parts for key, value in draw(part).items()}
+
+    return all_keys()
 
 
 def choose(*parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return one of them, each as often as it stands here; `one_of` would weigh the parts of its parts."""
-    return st.sampled_from(parts).flatmap(lambda part: part)
+
+    @st.composite
+    def chosen(draw: st.DrawFn) -> Any:
+        return draw(draw(st.sampled_from(parts)))
+
+    return chosen()
 
 
 def maybe(part: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
