@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
 from audience.models import HostListField, Profile
@@ -287,9 +287,15 @@ class Transition(TenantModel):
     at = models.DateTimeField()
     change = models.CharField(max_length=5, choices=Change.choices)
     cause = models.CharField(max_length=8, choices=Cause.choices)
+    # Unique, and rising within a transaction; and which transaction that was: `segments.positions`.
+    number = models.BigIntegerField(
+        db_default=models.Func(models.Value("segments_transition_number"), function="nextval")
+    )
+    position = models.BigIntegerField(db_default=models.Func(function="segments_position"))
+    recorded_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantModel.Meta):
-        indexes = [models.Index(fields=["segment", "-at"], name="transition_of_segment")]
+        indexes = [models.Index(fields=["segment", "position", "number"], name="transition_in_order")]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
