@@ -95,7 +95,7 @@ _BRING_PROFILES = """
             other_segment_id)
         SELECT advertiser_id, profile_id, segment_id, at, CASE WHEN is_join THEN 'join' ELSE 'leave' END, cause,
             fact_id, other_id
-        FROM steps ON CONFLICT DO NOTHING
+        FROM steps ORDER BY at, is_join ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
             monthly_uniques)

@@ -31,25 +31,25 @@ _READ = reads(
 )
 _ZONES = reads("SELECT id, time_zone FROM audience_advertiser WHERE id = ANY(%s::bigint[])")
 _DROP = writes("DELETE FROM segments_membership WHERE profile_id = ANY(%s::uuid[])")
-# Steps of two profiles that fall on one instant stay two: each later one moves by a microsecond.
+# Steps of two profiles that fall on one instant stay two: each later one moves by a microsecond. Who has read them
+# does not read them again: they keep their places in the order.
 _MOVE_TRANSITIONS = writes(
     """
     WITH moved AS (
         DELETE FROM segments_transition t USING unnest(%s::uuid[], %s::uuid[]) AS k(gone, into_id)
         WHERE t.profile_id = k.gone
-        RETURNING t.advertiser_id, k.into_id AS profile_id, t.segment_id, t.at, t.change, t.cause, t.fact_id,
-            t.other_segment_id, t.recorded_at
-    ), numbered AS (
-        SELECT m.*, row_number() OVER (PARTITION BY m.profile_id, m.segment_id, m.at, m.change) - 1
-            + (SELECT count(*) FROM segments_transition t WHERE t.profile_id = m.profile_id
-                AND t.segment_id = m.segment_id AND t.at = m.at AND t.change = m.change) AS number
+        RETURNING t.*, k.into_id
+    ), counted AS (
+        SELECT m.*, row_number() OVER (PARTITION BY m.into_id, m.segment_id, m.at, m.change) - 1
+            + (SELECT count(*) FROM segments_transition t WHERE t.profile_id = m.into_id
+                AND t.segment_id = m.segment_id AND t.at = m.at AND t.change = m.change) AS before
         FROM moved m
     )
     INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id,
-        other_segment_id, recorded_at)
-    SELECT advertiser_id, profile_id, segment_id, at + number * interval '1 microsecond', change, cause, fact_id,
-        other_segment_id, recorded_at
-    FROM numbered ON CONFLICT DO NOTHING
+        other_segment_id, number, position, recorded_at)
+    SELECT advertiser_id, into_id, segment_id, at + before * interval '1 microsecond', change, cause, fact_id,
+        other_segment_id, number, position, recorded_at
+    FROM counted ON CONFLICT DO NOTHING
     """
 )
 

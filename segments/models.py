@@ -322,6 +322,11 @@ class _Moved(TenantModel):
     # What brought it, where that is one thing: the fire, message or upload row; the segment that a rule names.
     fact_id = models.UUIDField(null=True)
     other_segment_id = models.BigIntegerField(null=True)
+    # Unique, and rising within a transaction; and which transaction that was: `segments.positions`.
+    number = models.BigIntegerField(
+        db_default=models.Func(models.Value("segments_transition_number"), function="nextval")
+    )
+    position = models.BigIntegerField(db_default=models.Func(function="segments_position"))
     # What time brings is written a little after it is true, `at`.
     recorded_at = models.DateTimeField(db_default=Now())
 
@@ -338,7 +343,7 @@ class Transition(_Moved):
     )
 
     class Meta(_Moved.Meta):
-        indexes = [models.Index(fields=["segment", "-at"], name="transition_of_segment")]
+        indexes = [models.Index(fields=["segment", "position", "number"], name="transition_in_order")]
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
@@ -353,7 +358,7 @@ class AccountTransition(_Moved):
     )
 
     class Meta(_Moved.Meta):
-        indexes = [models.Index(fields=["segment", "-at"], name="account_transition_of_segment")]
+        indexes = [models.Index(fields=["segment", "position", "number"], name="account_transition_in_order")]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.change} {self.segment_id}"

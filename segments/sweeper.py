@@ -72,7 +72,7 @@ _PUBLISH = """
     ), published AS (
         INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
         SELECT advertiser_id, profile_id, segment_id, at, change, %(cause)s FROM flips WHERE serves
-        ON CONFLICT DO NOTHING
+        ORDER BY at, change DESC ON CONFLICT DO NOTHING
     ), counted AS (
         INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
             monthly_uniques)

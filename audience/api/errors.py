@@ -79,6 +79,14 @@ class Refused(exceptions.APIException):
         super().__init__(message, code)
 
 
+class Explained(exceptions.ValidationError):
+    """What was sent cannot be taken, and there is more to tell of it than sentences: `more` is part of the body."""
+
+    def __init__(self, detail: Mapping[str, list[str]], more: Mapping[str, Any]) -> None:
+        super().__init__(dict(detail))
+        self.more = more
+
+
 class LengthRequired(exceptions.APIException):
     """A body in chunks. WSGI says no length for it, and it would be read as empty."""
 
@@ -118,7 +126,7 @@ def answer(exception: Exception, context: dict[str, Any]) -> Response:
     kind = kind_of(exception)
     body: dict[str, Any] = {"code": kind.code, "message": kind.message}
     if isinstance(exception, exceptions.ValidationError):
-        body |= _validation(exception)
+        body |= _validation(exception) | (dict(exception.more) if isinstance(exception, Explained) else {})
     elif kind is FORBIDDEN and isinstance(exception, exceptions.PermissionDenied):
         body["message"] = str(exception.detail)
     if kind.status >= 500:

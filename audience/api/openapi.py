@@ -35,6 +35,11 @@ _ERROR = {
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
             "description": "With `invalid`: what is wrong with which field or query parameter.",
         },
+        "problems": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "With a rule that is refused: each as `POST /rules/validate` tells it.",
+        },
         "reference": {"type": "string", "description": "With 500 and 503: the number under which the log has it."},
     },
 }

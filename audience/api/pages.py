@@ -58,9 +58,12 @@ class KeyPages(BasePagination):
         rows = list(queryset.order_by(*(sign + column for column in columns))[: limit + 1])
         has_more = len(rows) > limit
         last = [getattr(rows[limit - 1], column) for column in columns] if has_more else None
-        salt = self._salt(queryset.model)
-        self.next_cursor = signing.dumps(last, salt=salt, serializer=_Json) if last else None
+        self.next_cursor = self.cursor_behind(last, queryset.model) if last else None
         return rows[:limit]
+
+    def cursor_behind(self, values: list[Any], model: type[Model]) -> str:
+        """Return the cursor of the page that begins after a key."""
+        return signing.dumps(values, salt=self._salt(model), serializer=_Json)
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"results": data, "next_cursor": self.next_cursor})

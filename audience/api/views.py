@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import NotAuthenticated, NotFound, ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import AllowAny
@@ -96,9 +97,9 @@ class ApiViewSet(GenericViewSet[Any]):
         """Return the advertiser's rows, deleted ones left out."""
         return rows_of(self.model)
 
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter lists; one row is looked up among all."""
-        return super().filter_queryset(queryset) if self.action in self.list_actions else queryset
+    def get_object(self) -> Any:
+        """Return the row of the path. It is looked up among all: filters are for lists."""
+        return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
 
     def _query_parameters(self) -> frozenset[str]:
         if self.action not in self.list_actions:

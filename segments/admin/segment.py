@@ -71,7 +71,7 @@ def _moves_chart(days: list[counts.DayCount]) -> str:
 
 def recent_members(segment: Segment, now: datetime) -> list[dict[str, Any]]:
     """Return who joined last, newest first, and whether they are still in."""
-    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-at")
+    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-position", "-number")
     recent = list(joins[:RECENT_MEMBERS])
     rows = Membership.objects.filter(segment=segment, profile_id__in={join.profile_id for join in recent})
     members = {member.profile_id: member for member in rows.filter(holds(now))}

@@ -17,7 +17,6 @@ from audience.api.filters import TrueOrFalse
 from audience.api.pages import KeyPages
 from audience.api.people import identifiers_of
 from audience.api.serializers import RowSerializer
-from audience.api.views import ApiViewSet
 from audience.models import Role
 from segments.api.members import (
     MEMBERS_EXAMPLE,
@@ -27,6 +26,7 @@ from segments.api.members import (
     MemberSerializer,
     change,
 )
+from segments.api.transitions import TransitionActions
 from segments.counts import sizes
 from segments.deletion import delete_segment
 from segments.members import holding
@@ -134,7 +134,7 @@ class SegmentViewSet(
     mixins.CreateModelMixin,
     mixins.UpdateModelMixin,
     mixins.DestroyModelMixin,
-    ApiViewSet,
+    TransitionActions,
 ):
     """Segments of one advertiser."""
 
@@ -142,7 +142,7 @@ class SegmentViewSet(
     serializer_class = SegmentSerializer
     filterset_class = SegmentFilters
     pagination_class = SegmentPages
-    list_actions = frozenset({"list", "members"})
+    list_actions = frozenset({"list", "members", "transitions"})
     needs = {
         "list": Needs(Role.VIEWER),
         "retrieve": Needs(Role.VIEWER),
@@ -151,6 +151,7 @@ class SegmentViewSet(
         "destroy": Needs(Role.ANALYST),
         "members": Needs(Role.VIEWER),
         "change_members": Needs(Role.MANAGER),
+        "transitions": Needs(Role.VIEWER),
     }
 
     def paginate_queryset(self, queryset: QuerySet[Any] | Sequence[Any]) -> Any:

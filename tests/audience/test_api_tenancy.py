@@ -303,6 +303,7 @@ MATRIX = {
     "segments.destroy": (Role.ANALYST, False),
     "segments.members": (Role.VIEWER, False),
     "segments.change_members": (Role.MANAGER, False),
+    "segments.transitions": (Role.VIEWER, False),
     "pixels.list": (Role.MANAGER, False),
     "pixels.retrieve": (Role.MANAGER, False),
     "pixels.create": (Role.MANAGER, False),

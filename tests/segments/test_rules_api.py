@@ -69,6 +69,7 @@ def test_what_is_wrong_is_told_with_its_place(caller: Caller, rule: str, place: 
         refused = caller.post(path, {"rule": rule, **({"profile": str(uuid4())} if "why" in path else {})})
         assert refused.status_code == 400
         assert place in refused.json()["fields"]
+        assert refused.json()["problems"] == checked["problems"]
 
 
 def test_notes_are_told_beside_an_accepted_rule(caller: Caller) -> None:
