@@ -79,6 +79,18 @@ def test_crash_points_of_a_spool(scene, dying, point):
     finish(scene, ledger)
 
 
+def test_a_worker_dies_before_what_it_had_spooled_is_committed(scene, dying):
+    with scene.load() as ledger:
+        scene.database.crash()
+        until(scene.is_spool_in_use, "the spool is in use")
+        dying("batch.before_commit")
+        answers(ledger, 100)
+        workers = set(scene.door.workers())
+        scene.database.start()
+        until(lambda: a_worker_died(scene, workers), "it dies")
+    finish(scene, ledger)
+
+
 @pytest.mark.parametrize("point", IN_TASKS)
 def test_crash_points_of_tasks(scene, point):
     with scene.load() as ledger:

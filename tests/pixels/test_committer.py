@@ -15,7 +15,7 @@ from audience.instants import HOUR, MINUTE, instant
 from audience.models import Identifier, Profile
 from audience.tenancy import acting_for
 from pixels.background import Background
-from pixels.committer import Committer
+from pixels.committer import QUEUE_FACTS, Committer
 from pixels.facts import Fire
 from pixels.models import Fire as FireRow
 from pixels.models import FireDelta
@@ -103,6 +103,16 @@ def fire(shop, browser="a" * 32, minutes=0, **fields):
     defaults = {"advertiser_id": advertiser.pk, "pixel_id": pixel.pk, "changes": (change,)}
     defaults["browser"] = Key(advertiser.pk, "browser", browser)
     return Fire(**{"id": uuid7().bytes, "received_at": START + minutes * MINUTE} | defaults | fields)
+
+
+@pytest.mark.spec("R12")
+def test_a_full_queue_takes_no_more(tmp_path):
+    spool = {"spool_root": tmp_path, "spool_bytes": 1 << 20}
+    committer = Committer(conninfo="", day_of=LocalDays({}), answer=lambda _: None, **spool)  # and nobody runs it
+    one = Fire(uuid7().bytes, START, None, None, None)
+
+    assert all(committer.submit(one, None) for _ in range(QUEUE_FACTS))
+    assert not committer.submit(one, None)
 
 
 def test_a_fire_becomes_a_member_with_its_join_load_and_count(shop, desk):
