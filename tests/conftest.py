@@ -13,7 +13,7 @@ from pytest_django import DjangoDbBlocker
 
 from config.postgres import EmbeddedServer
 from tests.emptying import empty_tables
-from tests.running import LiveMuster, own_folder
+from tests.running import ROOT, LiveMuster, own_folder
 
 pytest_plugins = ["tests.sharing"]
 
@@ -86,6 +86,15 @@ def live_muster() -> Iterator[LiveMuster]:
         yield muster.start()
     finally:
         muster.close()
+
+
+@pytest.fixture(scope="session")
+def retail_file() -> Path:
+    """The Online Retail data set, which is not part of Muster."""
+    path = Path(os.environ.get("MUSTER_RETAIL_FILE", ROOT.parent / "shared/data/online_retail.csv.gz"))
+    if not path.exists():
+        pytest.skip("The Online Retail data is not here: set MUSTER_RETAIL_FILE to online_retail.csv.gz.")
+    return path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import os
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +12,7 @@ from django.utils import timezone
 
 from config.demo import retail, tags
 from tests.config.by_hand import Fact, Played, Rule, Story, by_day
-from tests.running import ROOT, until
+from tests.running import until
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -98,18 +97,10 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
-def file():
-    path = Path(os.environ.get("MUSTER_RETAIL_FILE", ROOT.parent / "shared/data/online_retail.csv.gz"))
-    if not path.exists():
-        pytest.skip("The Online Retail data is not here: set MUSTER_RETAIL_FILE to online_retail.csv.gz.")
-    return path
-
-
-@pytest.fixture(scope="module")
-def invoices(file):
+def invoices(retail_file):
     """The invoices with a customer: (minute, number) -> what is in them, read without the product's code."""
     found = defaultdict(list)
-    with gzip.open(file, "rt", newline="") as lines:
+    with gzip.open(retail_file, "rt", newline="") as lines:
         for line in csv.DictReader(lines):
             if line["customer_id"]:
                 found[line["invoice_no"]].append(line)
@@ -117,8 +108,8 @@ def invoices(file):
 
 
 @pytest.fixture(scope="module")
-def demo(live_muster, file):
-    return Played(live_muster, "minute", "--retail", str(file))
+def demo(live_muster, retail_file):
+    return Played(live_muster, "minute", "--retail", str(retail_file))
 
 
 @pytest.fixture(scope="module")
