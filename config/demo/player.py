@@ -1,20 +1,26 @@
 """Play planned fires over HTTP, as browsers would send them: each visitor with a cookie jar of its own.
 
 Fires of one visitor go through one connection, so they arrive in order. All connections draw from one story in the
-order of time, with a few fires of head start: none runs days ahead of the others.
+order of time, with a few fires of head start: none runs days ahead of the others. At the end the shop's server tells
+what else it knows: the events of each visitor, in one request.
 """
 
 import asyncio
 import contextlib
+import json
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import uvloop
 
+from config.demo import tags
 from config.demo.plan import PlannedFire
 from pixels.replay import HEADER, Replay
 
@@ -24,6 +30,7 @@ ANSWER_SECONDS = 30.0
 # For how long the door may be away, or not yet have heard of the demo's pixels, before the play ends.
 PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
+EVENTS = {pixel.name: pixel.events for pixel in tags.PIXELS}
 
 
 class PlayStopped(RuntimeError):
@@ -39,12 +46,16 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the fires go: the door's address, the page's host, and the public keys of the pixels by name."""
+    """Where the fires go: the door's address, the page's host, and the public keys of the pixels by name.
+
+    `server_key` is the write key with which the shop's server tells events.
+    """
 
     door: str
     page_host: str
     keys: Mapping[str, str]
     replay: Replay
+    server_key: str
 
     def request(self, fire: PlannedFire, cookie: str | None) -> bytes:
         """Return the request of a fire, as a browser writes it."""
@@ -62,6 +73,34 @@ class Stage:
         if cookie:
             lines.append(f"Cookie: {cookie}")
         return "\r\n".join([*lines, "", ""]).encode()
+
+    def batch(self, messages: Sequence[Mapping[str, Any]], cookie: str | None) -> bytes:
+        """Return the request by which the shop's server tells events of one visitor, whose cookie it has read."""
+        body = json.dumps({"batch": messages}).encode()
+        lines = [
+            "POST /v1/batch HTTP/1.1",
+            f"Host: {urlsplit(self.door).netloc}",
+            f"Authorization: Basic {b64encode(f'{self.server_key}:'.encode()).decode()}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            f"Cookie: {cookie}",
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def messages_of(fire: PlannedFire) -> list[dict[str, Any]]:
+    """Return what the shop tells of the moment of a fire; of a cart whose total its template has lost, nothing."""
+    return [
+        {
+            "type": "track",
+            "event": name,
+            "properties": {"total": int(fire.value)},
+            "timestamp": fire.at.isoformat(),
+            "messageId": f"demo:{name}:{fire.visitor}:{fire.at.isoformat()}",
+        }
+        for name in EVENTS.get(fire.pixel, ())
+        if fire.value.isdigit()
+    ]
 
 
 def play(fires: Iterable[PlannedFire], stage: Stage, on_played: Callable[[PlannedFire], None]) -> None:
@@ -94,6 +133,7 @@ class Lane:
     stage: Stage
     on_played: Callable[[PlannedFire], None]
     jar: dict[int, str] = field(default_factory=dict)
+    to_tell: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     waiting: asyncio.Queue[PlannedFire | None] = field(default_factory=lambda: asyncio.Queue(HEAD_START_FIRES))
     connection: "Connection | None" = None
 
@@ -102,29 +142,32 @@ class Lane:
 
     async def run(self) -> None:
         while (fire := await self.waiting.get()) is not None:
-            await self._play(fire)
+            await self._insist(fire.visitor, partial(self.stage.request, fire))
             self.on_played(fire)
+            if messages := messages_of(fire):
+                self.to_tell[fire.visitor] += messages
+        for visitor, messages in self.to_tell.items():
+            await self._insist(visitor, partial(self.stage.batch, messages))
 
-    async def _play(self, fire: PlannedFire) -> None:
-        """Send one fire until the door has stored it and its visitor has a cookie."""
+    async def _insist(self, visitor: int, request: Callable[[str | None], bytes]) -> None:
+        """Send a visitor's request until the door has stored it and the visitor has a cookie."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            reply = await self._send(fire)
+            reply = await self._send(request(self.jar.get(visitor)))
             if reply and reply.cookie:
-                self.jar[fire.visitor] = reply.cookie
-            if reply and reply.status == 200 and fire.visitor in self.jar:
+                self.jar[visitor] = reply.cookie
+            if reply and reply.status == 200 and visitor in self.jar:
                 return
             if time.monotonic() > deadline:
                 raise PlayStopped(_complaint(self.stage.door, reply))
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _send(self, fire: PlannedFire) -> Reply | None:
+    async def _send(self, request: bytes) -> Reply | None:
         """Return the answer, None where there was none."""
         try:
             if self.connection is None or self.connection.is_over:
                 self.close()
                 self.connection = await Connection.open(self.stage.door)
-            request = self.stage.request(fire, self.jar.get(fire.visitor))
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.connection.ask(request)
         except (OSError, EOFError, TimeoutError, ValueError, LookupError, asyncio.LimitOverrunError):

@@ -21,6 +21,7 @@ from audience.models import Advertiser, WriteKey
 from audience.tenancy import acting_for
 from audience.writekeys import issue_write_key
 from config.demo import shop, tags
+from config.demo.rules import BANNER
 from config.ports import parse_bind
 from pixels.models import Pixel
 from pixels.sdk import SNIPPET
@@ -28,7 +29,6 @@ from pixels.sdk import SNIPPET
 FOLDER = Path(__file__).with_name("site")
 KEY_NAME = "Shop"
 CONFIG_SECONDS = 1.0  # how old a `/config.js` may be
-BANNER = "cart"  # the segment whose members see the banner
 # What the pages call a pixel, and its name.
 PIXELS = {
     "visit": tags.EVERY_PAGE,

@@ -22,12 +22,16 @@ class DemoSegment:
 
 @dataclass(frozen=True)
 class DemoPixel:
-    """One pixel that a demo makes: what a fire adds and removes, and whether the page says a value."""
+    """One pixel that a demo makes: what a fire adds and removes, and whether the page says a value.
+
+    `events` are what the shop tells at the same moment, by the names that its pages use, with the value as `total`.
+    """
 
     name: str
     adds: tuple[str, ...]
     removes: tuple[str, ...] = ()
     takes_value: bool = False
+    events: tuple[str, ...] = ()
 
 
 SEGMENTS = (
@@ -74,8 +78,8 @@ PIXELS = (
     DemoPixel(EVERY_PAGE, ("visitors",)),
     DemoPixel(NEWSLETTER_LANDING, ("newsletter",)),
     DemoPixel(ADVERT_LANDING, ("adverts",)),
-    DemoPixel(CART, ("cart",), takes_value=True),
-    DemoPixel(ORDER, ("bought",), ("cart",), takes_value=True),
+    DemoPixel(CART, ("cart",), takes_value=True, events=("add_to_cart", "cart_updated")),
+    DemoPixel(ORDER, ("bought",), ("cart",), takes_value=True, events=("purchase",)),
     DemoPixel(ORDER_OVER_50, ("bought-50",), takes_value=True),
     DemoPixel(GIFT_ORDER, ("gift-buyers",)),
     DemoPixel(REFUND, ("refunded",), ("bought-50",), takes_value=True),

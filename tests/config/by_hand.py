@@ -99,7 +99,10 @@ def _apply(rule: Rule, stays: list[Stay], fact: Fact) -> None:
 
 
 class Stored:
-    """What the database holds of an advertiser. `unit` cuts times to a whole minute or microsecond."""
+    """What the database holds of an advertiser; members, joins and leaves are those of segments with pixels.
+
+    `unit` cuts times to a whole minute or microsecond.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any], advertiser_id: int, unit: str) -> None:
         self._connection = connection
@@ -113,7 +116,8 @@ class Stored:
         for profile, *membership in self.ask(
             "SELECT profile_id, s.code, date_trunc(%(unit)s, starts_at), date_trunc(%(unit)s, expires_at), value "
             "FROM segments_membership m JOIN segments_segment s ON s.id = m.segment_id "
-            "WHERE m.advertiser_id = %(advertiser)s AND starts_at <= %(at)s AND expires_at > %(at)s",
+            "WHERE m.advertiser_id = %(advertiser)s AND starts_at <= %(at)s AND expires_at > %(at)s "
+            "AND s.kind = 'pixel'",
             at=at,
         ):
             found[profile].add(tuple(membership))
@@ -124,10 +128,21 @@ class Stored:
             self.ask(
                 "SELECT s.code, change, date_trunc(%(unit)s, at) "
                 "FROM segments_transition t JOIN segments_segment s ON s.id = t.segment_id "
-                "WHERE t.advertiser_id = %(advertiser)s AND date_trunc(%(unit)s, at) <= %(until)s",
+                "WHERE t.advertiser_id = %(advertiser)s AND date_trunc(%(unit)s, at) <= %(until)s "
+                "AND s.kind = 'pixel'",
                 until=until,
             )
         )
+
+    def sizes_by_rules(self, at: datetime) -> dict[str, int]:
+        """Return how many are in each segment that has a rule."""
+        counted = self.ask(
+            "SELECT s.code, count(m.profile_id) FROM segments_segment s LEFT JOIN segments_membership m "
+            "ON m.segment_id = s.id AND m.version = s.active_version AND starts_at <= %(at)s AND expires_at > %(at)s "
+            "WHERE s.advertiser_id = %(advertiser)s AND s.kind = 'rule' GROUP BY 1",
+            at=at,
+        )
+        return dict(counted)
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """Return how many fires were counted as (outcome, reason)."""

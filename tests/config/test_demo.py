@@ -3,20 +3,21 @@
 import csv
 import gzip
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from audience.models import Advertiser
+from audience.models import Advertiser, WriteKey
 from audience.tenancy import acting_for
 from config.demo import shop
 from exports.models import Export, Run
 from pixels.models import Fire
 from segments import counts
-from segments.models import Segment
+from segments.membership import holds
+from segments.models import Membership, Segment
 from tests.config.by_hand import Fact, Played, Rule, Story, by_day
 from tests.running import until
 
@@ -146,13 +147,63 @@ def test_members_joins_and_leaves_are_those_worked_out_by_hand(demo, planned):
     until(lambda: demo.stored.steps(now) == story.steps(now), "the transitions are those worked out by hand")
 
 
+def of_one_visitor(fires, now):
+    """Yield the codes of the rules that are true of a visitor, from all fires that were not refused."""
+
+    def told(pixel, since):
+        return [(fire.at, int(fire.value or 0)) for fire in fires if fire.pixel == pixel and fire.at > now - since]
+
+    ever, month = 100 * DAY, 30 * DAY
+    orders, carts = told("Order", ever), told("Cart", ever)
+    if len(told("Order", month)) >= 2:
+        yield "often"
+    if sum(total for _, total in told("Order", month)) > 100:
+        yield "spent-100"
+    if orders and not told("Order", month):
+        yield "lapsed"
+    if told("Newsletter landing", 7 * DAY) and not told("Order", month):
+        yield "letter-not-bought"
+    if carts and not any(at > carts[-1][0] for at, _ in orders) and carts[-1][0] > now - 7 * DAY:
+        if 0 < carts[-1][1] < 100:
+            yield "cart-under-100"
+        if carts[-1][0] <= now - DAY:
+            yield "cart-left"
+
+
+def test_the_rules_find_those_worked_out_by_hand(demo, planned):
+    visitors, now = defaultdict(list), timezone.now()
+    for fire in planned:
+        if not is_refused(fire):
+            visitors[fire.visitor].append(fire)
+    found = Counter(code for fires in visitors.values() for code in of_one_visitor(fires, now))
+
+    sizes = demo.stored.sizes_by_rules(now)
+    assert len(sizes) == 6
+    assert {code: size for code, size in sizes.items() if size} == found
+    assert found["lapsed"]
+    assert found["letter-not-bought"]
+
+
+def test_who_will_come_and_go_by_time_alone_is_known(demo, live_models):
+    now = timezone.now()
+    with acting_for(demo.advertiser_id):
+        rows = Membership.objects.filter(segment__kind=Segment.Kind.RULE)
+        assert rows.filter(starts_at__gt=now, segment__code="lapsed").exists()
+        assert rows.filter(holds(now), expires_at__lt=now + 7 * DAY, segment__code="letter-not-bought").exists()
+
+
+def test_the_key_of_the_shops_past_is_of_no_use_any_more(demo, live_models):
+    with acting_for(demo.advertiser_id):
+        assert WriteKey.objects.get(kind=WriteKey.Kind.SERVER).revoked_at is not None
+
+
 def test_the_charts_have_sixty_days(demo, planned, live_models):
     story, zone = Story.of(RULES, facts_of(planned)), shop.ZoneInfo(shop.TIME_ZONE)
 
     def are_as_worked_out():
         now = timezone.now()
         today, moved = now.astimezone(zone).date(), {}
-        for segment in Segment.objects.all():
+        for segment in Segment.objects.filter(kind=Segment.Kind.PIXEL):
             days = counts.days(segment, today - 59 * DAY, today)
             moved |= {(segment.code, day.day): (day.joins, day.leaves) for day in days if day.joins or day.leaves}
             if days[-1].size != counts.size(segment, now):

@@ -1,7 +1,9 @@
 """How planned fires travel: in order, each visitor with a cookie of its own, patient with a door that is away."""
 
+import json
 import re
 import threading
+from base64 import b64decode
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +42,16 @@ class Front(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"GIF")
 
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        key = b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
+        with self.server.lock:
+            self.server.told.append((self.path, key, self.headers["Cookie"], body["batch"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
     def log_message(self, *_):
         pass
 
@@ -53,6 +65,7 @@ class FrontServer(ThreadingHTTPServer):
 def front():
     server = FrontServer(("127.0.0.1", 0), Front)
     server.lock, server.requests, server.troubles, server.sets_cookies = threading.Lock(), [], [], True
+    server.told = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -61,7 +74,8 @@ def front():
 
 def stage(server):
     door = f"http://127.0.0.1:{server.server_address[1]}"
-    return Stage(door=door, page_host="www.shop.example", keys={"Cart": "a" * 16, "Order": "b" * 16}, replay=REPLAY)
+    keys = {"Cart": "a" * 16, "Order": "b" * 16}
+    return Stage(door=door, page_host="www.shop.example", keys=keys, replay=REPLAY, server_key="ms_key")
 
 
 def fires(visitors, each=3):
@@ -93,6 +107,23 @@ def test_every_fire_brings_its_signed_time(front):
     ((target, _, header),) = front.requests
     assert target == f"/p/{'a' * 16}.gif?value=0"
     assert REPLAY.read(header, target, NOON + timedelta(days=1)) == fire.at
+
+
+def test_the_events_of_a_visitor_are_told_at_the_end_with_their_times(front):
+    second = timedelta(seconds=1)
+    cart, order = PlannedFire(NOON, 1, "Cart", "65"), PlannedFire(NOON + second, 1, "Order", "65")
+    lost = PlannedFire(NOON, 2, "Cart", "[TOTAL]")
+    play([cart, lost, order], stage(front), lambda _: None)
+
+    ((path, key, cookie, batch),) = front.told
+    (cookie_of_the_order,) = {cookie for target, cookie, _ in front.requests if "b" * 16 in target}
+    assert (path, key, cookie) == ("/v1/batch", "ms_key:", cookie_of_the_order)
+    assert [(one["event"], one["properties"], one["timestamp"]) for one in batch] == [
+        ("add_to_cart", {"total": 65}, NOON.isoformat()),
+        ("cart_updated", {"total": 65}, NOON.isoformat()),
+        ("purchase", {"total": 65}, (NOON + second).isoformat()),
+    ]
+    assert len({one["messageId"] for one in batch}) == 3
 
 
 @pytest.mark.parametrize("trouble", ["busy", "cut"])

@@ -188,6 +188,22 @@ def test_members_values_joins_and_leaves_are_those_worked_out_by_hand(demo, invo
     assert len({day for _, day in moved}) > 60
 
 
+def test_the_rules_find_the_customers_who_ordered_often_and_much(demo, invoices, shift):
+    now, orders = timezone.now(), defaultdict(list)
+    for number, lines in invoices.items():
+        at = min(datetime.fromisoformat(line["invoice_date"]) for line in lines) + shift
+        if not number.startswith("C"):
+            total = sum(Decimal(line["quantity"]) * Decimal(line["unit_price"]) for line in lines)
+            orders[lines[0]["customer_id"]].append((at, int(total)))
+    recent = [[total for at, total in some if at > now - 30 * DAY] for some in orders.values()]
+
+    assert demo.stored.sizes_by_rules(now) == {
+        "often": sum(len(totals) >= 2 for totals in recent),
+        "spent-100": sum(sum(totals) > 100 for totals in recent),
+        "lapsed": sum(not totals for totals in recent),
+    }
+
+
 def test_every_customer_is_one_profile(demo, invoices):
     customers = {lines[0]["customer_id"] for lines in invoices.values()}
     ((profiles,),) = demo.stored.ask("SELECT count(*) FROM audience_profile WHERE advertiser_id = %(advertiser)s")

@@ -1,5 +1,6 @@
 """The demo shop: a visitor's browser at the site that `manage.py up` serves, and what Muster made of the visit."""
 
+import json
 import os
 import re
 import signal
@@ -15,9 +16,11 @@ from tests.running import LiveMuster, alive, descendants, own_folder, until
 pytestmark = [pytest.mark.browser, pytest.mark.spec("pixels.md 4.1")]
 
 BANNER = "Free delivery from 100 €"
+# What came by the shop's own pages, and not as the demo's past.
 SEEN = """
     SELECT DISTINCT event.name, event.profile_id, identifier.kind FROM audience_event event
-    JOIN audience_identifier identifier USING (profile_id) ORDER BY 1
+    JOIN audience_identifier identifier USING (profile_id)
+    WHERE event.context ->> 'channel' IS DISTINCT FROM 'server' ORDER BY 1
 """
 
 
@@ -71,6 +74,11 @@ def test_up_says_where_the_shop_is(muster):
     assert re.search(rf"Shop +{muster.shop_url}", muster.output)
 
 
+def segments_of(page: Page) -> set[str]:
+    """Return the segments that the strip at the foot shows."""
+    return set((page.locator("#segments").text_content() or "").split(", ")) - {"none"}
+
+
 def test_the_banner_comes_with_the_cart_and_goes_with_the_order(muster, visitor):
     page = visitor.new_page()
     page.goto(muster.shop_url)
@@ -82,7 +90,7 @@ def test_the_banner_comes_with_the_cart_and_goes_with_the_order(muster, visitor)
     fill_cart(page, "Reading lamp")
     answered(page, "cart_updated: applied")
     expect(banner).to_be_visible()
-    expect(page.locator("#segments")).to_have_text("cart")
+    assert segments_of(page) == {"cart", "cart-under-100"}
 
     page.get_by_role("link", name="Cart (1)").click()
     answered(page, "page: applied")
@@ -92,17 +100,61 @@ def test_the_banner_comes_with_the_cart_and_goes_with_the_order(muster, visitor)
     page.get_by_role("button", name="Buy now").click()
     answered(page, "purchase: applied")
     expect(banner).to_be_hidden()
-    expect(page.locator("#segments")).to_have_text("none")
+    assert segments_of(page) == set()
 
     with muster.connect() as database:
         seen = database.execute(SEEN).fetchall()
         totals = database.execute(
-            "SELECT properties->>'total' FROM audience_event WHERE name IN ('cart_updated', 'purchase')"
+            "SELECT properties->>'total' FROM audience_event WHERE name IN ('cart_updated', 'purchase') "
+            "AND profile_id = %s",
+            [seen[0][1]],
         ).fetchall()
     assert {name for name, *_ in seen} == {"page", "product_view", "add_to_cart", "cart_updated", "purchase"}
     assert {kind for *_, kind in seen} == {"browser"}
     assert len({profile for _, profile, _ in seen}) == 1, "pixels and events know one visitor"
     assert totals == [("79",), ("79",)]
+
+
+def test_the_banner_goes_in_the_answer_that_carries_the_cart_over_100_and_comes_back(muster, visitor):
+    page = visitor.new_page()
+    page.goto(muster.shop_url)
+    page.get_by_role("button", name="Yes").click()
+    answered(page, "page: applied")
+    fill_cart(page, "Reading lamp")
+    banner = page.get_by_text(BANNER)
+    expect(banner).to_be_visible()
+    page.goto(f"{muster.shop_url}/product.html?sku=kettle")
+    answered(page, "product_view: applied")
+    expect(banner).to_be_visible()
+
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request))
+    with page.expect_response(lambda response: told(response.request) == "cart_updated") as over:
+        page.get_by_role("button", name="Add to cart").click()
+    expect(banner).to_be_hidden()
+    answer = over.value.json()
+    assert (answer["joined"], answer["left"]) == ([], ["cart-under-100"])
+    assert [one["code"] for one in answer["segments"]] == ["cart"]
+    assert sent[-1] == over.value.request, "nothing more was asked"
+
+    page.get_by_role("link", name="Cart (2)").click()
+    expect(page.get_by_text("Total 128 €")).to_be_visible()
+    answered(page, "page: applied")
+    expect(banner).to_be_hidden()
+    with page.expect_response(lambda response: told(response.request) == "cart_updated") as under:
+        page.get_by_role("listitem").filter(has_text="Reading lamp").get_by_role("button", name="Remove").click()
+    expect(banner).to_be_visible()
+    assert under.value.json()["joined"] == ["cart-under-100"]
+
+    with page.expect_response(lambda response: told(response.request) == "cart_updated") as emptied:
+        page.get_by_role("button", name="Remove").click()
+    expect(banner).to_be_hidden()
+    assert emptied.value.json()["left"] == ["cart-under-100"]
+
+
+def told(request: Request) -> str:
+    """Return the event that a request tells."""
+    return json.loads(request.post_data)["event"] if "/v1/t?" in request.url and request.post_data else ""
 
 
 def test_an_email_address_is_left(muster, visitor):

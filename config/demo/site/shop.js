@@ -1,6 +1,6 @@
 /*
  * The demo shop: what its pages do, and what they tell Muster. `window.shop` comes from /config.js: the pixel host, the
- * write key, the pixels' keys, and the segment whose members see the banner.
+ * write key, the pixels' keys, and the segment whose members see the banner: by its rule, those with a cart under 100.
  *
  * Whether the banner is there is decided by Muster alone: by each answer to an event, and by nothing that the page
  * itself knows of the cart.

@@ -13,19 +13,21 @@ from django.core.management import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from audience.models import Advertiser
+from audience.models import Advertiser, WriteKey
 from audience.tenancy import acting_for
+from audience.writekeys import issue_write_key, revoke_write_key
 from config.demo import advertiser as rows
-from config.demo import retail, shop, storefront
+from config.demo import retail, rules, shop, storefront
 from config.demo.deliveries import NotDelivered, deliver
 from config.demo.plan import PlannedFire, Story
-from config.demo.player import PlayStopped, Stage, play
+from config.demo.player import PlayStopped, Stage, messages_of, play
 from pixels.models import Pixel
 from pixels.replay import Replay
 from segments import counts, sweeper
 from segments.models import Segment
 
 RETAILER = "Demo retailer"
+KEY_NAME = "Past of the shop"  # of the write key by which the events come; it is revoked at the end
 VISITORS = 10_000
 LINES = 10  # of progress, where nobody watches a bar
 
@@ -53,19 +55,23 @@ class Command(BaseCommand):
             return
         refuse_without_door()
         story = self._story(options)
+        pixels = {fire.pixel for fire in story.fires}
         advertiser = rows.make_advertiser(
             rows.free_name(name),
             time_zone=story.time_zone,
             host=story.host,
-            pixels={fire.pixel for fire in story.fires},
+            pixels=pixels,
             since=story.fires[0].at,
         )
         if name == shop.NAME:
             storefront.open_shop(advertiser)
         with acting_for(advertiser.pk):
             self._play(advertiser, story)
-            self._show_sizes()
+            self._show_sizes(list(Segment.objects.all()))
+            # Not before: facts of the past come in batches of many times, and a rule is asked at one.
+            by_rules = rules.make_rule_segments(advertiser, pixels)
             self._deliver(advertiser)
+            self._show_built(by_rules)
 
     def _story(self, options: dict[str, Any]) -> Story:
         now = datetime.now(UTC)
@@ -81,11 +87,13 @@ class Command(BaseCommand):
     def _play(self, advertiser: Advertiser, story: Story) -> None:
         """Play all fires, then let time publish what it has ended: not before, or it would run ahead of the story."""
         began = time.monotonic()
+        key, server_key = issue_write_key(advertiser, name=KEY_NAME, kind=WriteKey.Kind.SERVER)
         stage = Stage(
             door=settings.MUSTER_PIXEL_URL,
             page_host=story.host,
             keys={pixel.name: pixel.public_key for pixel in Pixel.objects.all()},
             replay=Replay(settings.MUSTER_REPLAY_KEY),
+            server_key=server_key,
         )
         with sweeper.paused(), Progress(self, advertiser.name, len(story.fires)) as progress:
             try:
@@ -93,14 +101,25 @@ class Command(BaseCommand):
             except (PlayStopped, KeyboardInterrupt) as stopped:
                 why = str(stopped) or "Stopped."
                 raise CommandError(f"{why} {advertiser.name} is half filled; --again starts over.") from stopped
+            finally:
+                revoke_write_key(key)
             sweeper.sweep()
-        self._say(f"{advertiser.name}: {len(story.fires):,} fires in {time.monotonic() - began:.0f} s.")
+        events = sum(len(messages_of(fire)) for fire in story.fires)
+        seconds = time.monotonic() - began
+        self._say(f"{advertiser.name}: {len(story.fires):,} fires and {events:,} events in {seconds:.0f} s.")
 
-    def _show_sizes(self) -> None:
-        segments = list(Segment.objects.all())
+    def _show_sizes(self, segments: list[Segment]) -> None:
         sizes = counts.sizes(segments, timezone.now())
         for segment in segments:
             self._say(f"{sizes[segment.pk]:>9,}  {segment.name}")
+
+    def _show_built(self, segments: list[Segment]) -> None:
+        self._say(f"{len(segments):>9}  rules are asked about everybody.")
+        try:
+            for segment in rules.await_built(segments):
+                self._show_sizes([segment])
+        except rules.NotBuilt as error:
+            raise CommandError(str(error)) from error
 
     def _deliver(self, advertiser: Advertiser) -> None:
         try:
