@@ -35,6 +35,10 @@ def x(shop):
     return make_segment(shop.advertiser, code="x")
 
 
+def browser_of(who: str) -> str:
+    return str(UUID(int=sum(map(ord, who))))
+
+
 class Door:
     """A door that knows its visitors."""
 
@@ -61,7 +65,7 @@ class Door:
             received_at=instant(at(when)),
             advertiser_id=self.advertiser.pk,
             pixel_id=self.pixel.pk,
-            browser=Key(self.advertiser.pk, "browser", str(UUID(int=sum(map(ord, who))))),
+            browser=Key(self.advertiser.pk, "browser", browser_of(who)),
             changes=(change,),
         )
 
