@@ -5,7 +5,7 @@ whoever stays keeps `starts_at`, and what time has changed by then is published 
 built gets its rows in the same way; it has nothing to publish before it serves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -148,7 +148,7 @@ def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
     """
     moved: list[Moved] = []
     if asked:
-        yield [_SHARE(_keys({one.ruled.advertiser_id for one in asked}))]
+        yield [keep_from_switching({one.ruled.advertiser_id for one in asked})]
     for place in sorted({one.place for one in asked}):
         group = [one for one in asked if one.place == place]
         answers = yield [_question(one, at) for one in group]
@@ -168,8 +168,12 @@ def switch_lock(advertiser_id: int) -> int:
     return _SWITCH_LOCK + advertiser_id
 
 
-def _keys(advertisers: set[int]) -> str:
-    return "{" + ",".join(str(switch_lock(one)) for one in sorted(advertisers)) + "}"
+def keep_from_switching(advertisers: Iterable[int]) -> Statement:
+    """Return the statement that lets no version be switched until the transaction ends.
+
+    Whoever locks rows of rules' segments takes this before: a switch has the lock first, and then waits for rows.
+    """
+    return _SHARE("{" + ",".join(str(switch_lock(one)) for one in sorted(set(advertisers))) + "}")
 
 
 def _question(one: Asked, at: Instant) -> Statement:

@@ -9,6 +9,7 @@ from audience.instants import Instant
 from audience.talk import Rows, Talk, reads
 from audience.unlinking import unlink
 from segments.changes import DayOf, Outcome, Published, Tally, count_steps, write
+from segments.evaluation import keep_from_switching
 from segments.membership import Change, Interval, decide
 from segments.models import Cause
 from segments.waking import wake_by_changes
@@ -31,7 +32,7 @@ def withdraw(keys: Collection[Key], at: Instant, day_of: DayOf) -> Talk[None]:
     if not profiles:
         return
     owners = {profile: key.advertiser_id for key, profile in profiles.items()}
-    (rows,) = yield [_READ(uuids(sorted(owners)))]
+    (rows,) = yield [keep_from_switching(owners.values()), _READ(uuids(sorted(owners)))]
     outcome = _end(rows, owners, at, day_of)
     if outcome.owners:
         yield [write(outcome)]
