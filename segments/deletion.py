@@ -7,16 +7,18 @@ have its code.
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from segments.models import Segment
-from segments.versions import users_of
+from segments.versions import drop_unfinished, users_of
 
 
 class StillUsed(ValidationError):
     """Rules of other segments name it; the text says which."""
 
 
+@transaction.atomic
 def delete_segment(segment: Segment, at: datetime | None = None) -> None:
     """Delete a segment; a second time changes nothing. Exports and pixels that name it leave it out.
 
@@ -28,3 +30,4 @@ def delete_segment(segment: Segment, at: datetime | None = None) -> None:
             raise StillUsed(f"It is used by {', '.join(f'“{name}”' for name in names)}. Change their rules first.")
         segment.deleted_at = at or timezone.now()
         segment.save(update_fields=["deleted_at"])
+        drop_unfinished(segment)

@@ -152,7 +152,7 @@ def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
     """
     moved: list[Moved] = []
     if asked:
-        yield [share_switches(one.ruled.advertiser_id for one in asked)]
+        yield [keep_from_switching(one.ruled.advertiser_id for one in asked)]
     for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
         answers = yield [_question(one, at) for one in group]
@@ -172,9 +172,12 @@ def switch_lock(advertiser_id: int) -> int:
     return _SWITCH_LOCK + advertiser_id
 
 
-def share_switches(advertisers: Iterable[int]) -> Statement:
-    """Return the statement that holds up switches of versions; before the rows of rules are locked."""
-    return _SHARE("{" + ",".join(str(switch_lock(one)) for one in sorted({*advertisers})) + "}")
+def keep_from_switching(advertisers: Iterable[int]) -> Statement:
+    """Return the statement that lets no version be switched until the transaction ends.
+
+    Whoever locks rows of rules' segments takes this before: a switch has the lock first, and then waits for rows.
+    """
+    return _SHARE("{" + ",".join(str(switch_lock(one)) for one in sorted(set(advertisers))) + "}")
 
 
 def _question(one: Asked, at: Instant) -> Statement:

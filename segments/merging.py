@@ -15,7 +15,7 @@ from audience.instants import Instant
 from audience.merging import Pair
 from audience.talk import Rows, Statement, Talk, reads, writes
 from segments.changes import DayOf, Outcome, Published, RowKey, Tally, count_steps, write
-from segments.evaluation import share_switches
+from segments.evaluation import keep_from_switching
 from segments.membership import Interval, Step
 from segments.models import LARGEST_VALUE, Cause, Segment
 
@@ -59,8 +59,8 @@ def merge_memberships(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     gone, into = [pair.gone for pair in pairs], [pair.into for pair in pairs]
     owners = {pair.into: pair.advertiser_id for pair in pairs}
     profiles = uuids(sorted({*gone, *into}))
-    hold = share_switches(owners.values())
-    rows, zones = yield [hold, _READ(profiles), _ZONES(bigints(sorted({*owners.values()})))]
+    advertisers = sorted({*owners.values()})
+    rows, zones = yield [keep_from_switching(advertisers), _READ(profiles), _ZONES(bigints(advertisers))]
     day_of = LocalDays({advertiser: ZoneInfo(zone) for advertiser, zone in zones})
     outcome = _fold(rows, {pair.gone: pair.into for pair in pairs}, owners, at, day_of)
     statements: list[Statement] = [_MOVE_TRANSITIONS(uuids(gone), uuids(into)), _DROP(uuids(sorted(gone)))]

@@ -88,8 +88,13 @@ def pause(segment: Segment, *, author: User | None = None, at: datetime | None =
         )
     segment.is_active = False
     segment.save(update_fields=["is_active"])
-    RuleVersion.all_advertisers.filter(segment=segment, state=State.BUILDING).update(state=State.SUPERSEDED)
+    drop_unfinished(segment)
     _mend([segment], author, at)
+
+
+def drop_unfinished(segment: Segment) -> None:
+    """Give up the version that is being built, if there is one."""
+    RuleVersion.all_advertisers.filter(segment=segment, state=State.BUILDING).update(state=State.SUPERSEDED)
 
 
 @transaction.atomic
@@ -267,14 +272,16 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
 def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
     """Build anew what uses changed segments and was not built with them: it was saved or changed meanwhile."""
     ids = {segment.pk for segment in changed}
-    for user in [user for segment in changed for user in users_of(segment) if user.segment_id not in ids]:
-        if user.state == State.BUILDING:
-            lead = user.lead_id or user.pk
-            group = RuleVersion.all_advertisers.filter(Q(pk=lead) | Q(lead=lead), state=State.BUILDING)
+    users = {user.segment_id: user for segment in changed for user in users_of(segment) if user.segment_id not in ids}
+    for user in users.values():
+        unfinished = RuleVersion.all_advertisers.filter(segment=user.segment_id, state=State.BUILDING).first()
+        # An edit of its own goes on from the start; where what it was built with is given up, it is built alone.
+        lead = unfinished and (unfinished.lead or unfinished)
+        if lead is not None and lead.state == State.BUILDING:
+            group = RuleVersion.all_advertisers.filter(Q(pk=lead.pk) | Q(lead=lead), state=State.BUILDING)
             group.update(built_to=None, profiles_done=0)
-        elif user.segment.is_active and user.segment_id not in ids:
-            ids.add(user.segment_id)
-            _begin(user.segment, user.rule, author, at)
+        elif user.segment.is_active:
+            _begin(user.segment, (unfinished or user).rule, author, at)
 
 
 def _refresh_at(version: RuleVersion, at: datetime) -> datetime | None:

@@ -10,7 +10,7 @@ from audience.news import Changed, Happened
 from audience.talk import Rows, Talk, reads
 from audience.unlinking import unlink
 from segments.changes import DayOf, Outcome, Published, Tally, count_steps, write
-from segments.evaluation import share_switches
+from segments.evaluation import keep_from_switching
 from segments.membership import Change, Interval, decide
 from segments.models import Cause
 from segments.waking import wake
@@ -38,7 +38,7 @@ def withdraw(keys: Mapping[Key, Instant], day_of: DayOf) -> Talk[None]:
         return
     owners = {profile: key.advertiser_id for key, profile in profiles.items()}
     ends = {profile: keys[key] for key, profile in profiles.items()}
-    (rows,) = yield [share_switches(owners.values()), _READ(uuids(sorted(owners)))]
+    (rows,) = yield [keep_from_switching(owners.values()), _READ(uuids(sorted(owners)))]
     outcome = _end(rows, owners, ends, day_of)
     if outcome.owners:
         yield [write(outcome)]

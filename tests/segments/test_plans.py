@@ -30,7 +30,11 @@ from segments import building, changes, counts, evaluation, renewals, sweeper
 from segments import merging as membership_merging
 from segments.membership import holds
 from segments.models import Membership, Transition
+from segments.rules.reading.rules import read as read_rule
+from segments.rules.timeline import StoredSegment, Surroundings, compile_rule
+from tests.emptying import forget_what_vacuum_saw
 from tests.factories import NOON, make_advertiser, make_segment
+from tests.segments.rules.asking import rule_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROFILES = 20_000
@@ -70,22 +74,6 @@ def segment():
             " ANALYZE audience_event"
         )
     return segment
-
-
-def forget_what_vacuum_saw():
-    """Let PostgreSQL know nothing of tables without rows, as it is after the migrations.
-
-    An empty table is read from end to end, and rightly so, as soon as an autovacuum has found it to be empty; on a
-    busy machine one comes between two tests.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class"
-            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples = 0"
-        )
-        (tables,) = cursor.fetchone()
-        if tables:
-            cursor.execute(f"TRUNCATE {tables} CASCADE")
 
 
 def scans(statement, parameters, *, as_the_door=False):
@@ -260,6 +248,17 @@ def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
         rows = Transition.objects.filter(profile_id=UUID(bytes=SOMEBODY), at__lte=NOON).order_by("-at")[:51]
         found = nodes(*rows.query.sql_with_params())
     reads = [node for node in found if node.get("Relation Name", "").startswith("segments_transition")]
+    assert [node for node in reads if node["Node Type"] == "Seq Scan"] == []
+
+
+def test_who_has_left_another_segment_is_read_by_the_key_of_transitions(segment):
+    around = Surroundings(segments={"cart": StoredSegment(segment.pk, 1)})
+    node = {"segment": "cart", "left": {"within": "7d"}}
+    compiled = compile_rule(read_rule(rule_text(node)).rule, around)
+    statement = f"SELECT {compiled.sql} FROM unnest(%s::uuid[]) AS s(profile_id)"
+    found = nodes(statement, [*compiled.values(NOON), uuids([SOMEBODY] * 3)], as_the_door=True)
+    reads = [node for node in found if node.get("Relation Name", "").startswith("segments_")]
+    assert reads
     assert [node for node in reads if node["Node Type"] == "Seq Scan"] == []
 
 

@@ -48,14 +48,17 @@ def _of_one(key: str, node: SegmentCondition, scene: Scene) -> Sql:
             span = _span(window, "lower(r.r)", node, scene)
             return _each(other, members, scene, sql("r.r * {span}", span=span.range), span.only)
         case Left(window=window):
-            span = _span(window, "upper(r.r)", node, scene)
-            ended = (Sql("upper(r.r) IS NOT NULL"), *span.only)
-            return sql("({left} - {members})", left=_each(other, members, scene, span.range, ended), members=members)
+            span = _span(window, "l.at", node, scene)
+            left = _each_leave(other, members, scene, span.range, span.only)
+            return sql("({left} - {members})", left=left, members=members)
         case WasIn(window=Ever()):
-            return _each(other, members, scene, Sql("tstzrange(lower(r.r), NULL)"))
+            since = _each(other, members, scene, Sql("tstzrange(lower(r.r), NULL)"))
+            before = _each_leave(other, members, scene, Sql("tstzrange(l.at, NULL)"))
+            return sql("({since} + {before})", since=since, before=before)
         case WasIn(window=Within(length=length)):
-            longer = sql("tstzrange(lower(r.r), upper(r.r) + {length})", length=duration(length.microseconds))
-            return _each(other, members, scene, longer)
+            longer = sql("tstzrange(l.at, l.at + {length})", length=duration(length.microseconds))
+            left = _each_leave(other, members, scene, longer)
+            return sql("({members} + {left})", members=members, left=left)
         case _:
             raise Uncompilable("This cannot be asked about a segment.")
 
@@ -80,14 +83,20 @@ def _members(key: str, other: OtherSegment, scene: Scene) -> Sql:
 
 
 def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> Sql:
-    """Return something of the row `m` of a membership, NULL where there is none."""
+    """Return something of the row `m` of a membership, NULL where there is none.
+
+    Of a segment by a rule it is the row that serves, also for what is built with the next version of that rule.
+    """
     table = {"profile": "segments_membership", "account": "segments_accountmembership"}[scene.of]
+    version = bigint(other.version)
+    if isinstance(other, RuledSegment):
+        version = sql("(SELECT g.active_version FROM segments_segment g WHERE g.id = {id})", id=bigint(other.id))
     return sql(
         f"""(SELECT {{chosen}} FROM {table} m WHERE m.{scene.of}_id = {scene.id}
         AND m.segment_id = {{segment}} AND m.version = {{version}} AND m.starts_at < m.expires_at AND {{claim}})""",
         chosen=chosen,
         segment=bigint(other.id),
-        version=bigint(other.version),
+        version=version,
         claim=claim,
     )
 
@@ -103,12 +112,15 @@ def of_row(column: str, other: OtherSegment, scene: Scene) -> Sql:
 
 
 def _history(other: OtherSegment, members: Sql, scene: Scene) -> Sql:
-    """Return the ranges of a membership with the one that is running from its stored start, and the one before."""
+    """Return the ranges of a membership with the one that is running from its stored start, and what has ended since
+    its leaves were published.
+    """
     if not isinstance(other, RuledSegment):
         return members
+    ranges = sql("tstzmultirange({interval}) + coalesce(m.upcoming, {never})", interval=INTERVAL, never=NEVER)
     past = sql(
-        "coalesce(tstzmultirange({row} * tstzrange(NULL, {as_of})), {never})",
-        row=_row(INTERVAL, other, scene),
+        "coalesce({row} * tstzmultirange(tstzrange(NULL, {as_of})), {never})",
+        row=_row(ranges, other, scene),
         as_of=AS_OF_SQL,
         never=NEVER,
     )
@@ -123,6 +135,44 @@ def _each(other: OtherSegment, members: Sql, scene: Scene, chosen: Sql, only: tu
         only=join(" AND ", only or (TRUE,)),
         never=NEVER,
         history=_history(other, members, scene),
+    )
+
+
+def _each_leave(other: OtherSegment, members: Sql, scene: Scene, chosen: Sql, only: tuple[Sql, ...] = ()) -> Sql:
+    """Return what is chosen of each end `l.at` of the membership's history, all together; past ones as published."""
+    ends = sql(
+        "SELECT upper(r.r) AS at FROM unnest({history}) r(r) WHERE upper(r.r) IS NOT NULL",
+        history=_history(other, members, scene),
+    )
+    if scene.of == "profile":
+        ends = sql("{ends} UNION ALL {published}", ends=ends, published=_published_leaves(other, scene))
+    return sql(
+        "(SELECT coalesce(range_agg({chosen}) FILTER (WHERE {only}), {never}) FROM ({ends}) l)",
+        chosen=chosen,
+        only=join(" AND ", only or (TRUE,)),
+        never=NEVER,
+        ends=ends,
+    )
+
+
+def _published_leaves(other: OtherSegment, scene: Scene) -> Sql:
+    """Return the instants `at` at which somebody has left a segment, as everybody was told: rules.md 2.11 asks about
+    served history, whatever the version.
+
+    Who is two people's joins and leaves, after a merge, has left when neither is in. A leave whose join is forgotten
+    is one all the same; a join at the very instant of a leave takes it back. Read by the range of one key.
+    """
+    return sql(
+        f"""SELECT d.at FROM (
+            SELECT n.at, n.change, n.open - least(0, min(n.open) OVER (ORDER BY n.at, n.change)) AS open FROM (
+                SELECT t.at, t.change, sum(CASE t.change WHEN 'join' THEN 1 ELSE -1 END)
+                    OVER (ORDER BY t.at, t.change) AS open
+                FROM segments_transition t WHERE t.profile_id = {scene.id} AND t.segment_id = {{segment}}
+                    AND t.at <= {{as_of}}
+            ) n
+        ) d WHERE d.change = 'leave' AND d.open = 0""",
+        segment=bigint(other.id),
+        as_of=AS_OF_SQL,
     )
 
 

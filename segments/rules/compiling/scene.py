@@ -27,7 +27,10 @@ class StoredSegment(NamedTuple):
 
 
 class RuledSegment(NamedTuple):
-    """A segment by a rule. `key` is the default salt of its buckets; its row tells since when a member is in."""
+    """A segment by a rule. `key` is the default salt of its buckets.
+
+    The row of the version that serves tells since when a member is in.
+    """
 
     id: int
     version: int

@@ -129,7 +129,13 @@ def _memberships(draw: st.DrawFn, start: datetime) -> dict[str, tuple[Membership
     began, last = sorted([draw(_times(start)), draw(_times(start))])
     ends = draw(st.sampled_from([None, timedelta(minutes=20), timedelta(days=1), timedelta(days=7)]))
     value = draw(st.sampled_from([None, 1, 10]))
-    return {"x": (Membership(began, last + ends if ends else None, value, last),)}
+    # It has been in before, up to five times, each after the other.
+    past, before = [], began
+    for step in draw(st.lists(st.sampled_from(STEPS), max_size=5)):
+        before -= step
+        past.append(Membership(before - step, before))
+        before -= step
+    return {"x": (*past, Membership(began, last + ends if ends else None, value, last))}
 
 
 @st.composite

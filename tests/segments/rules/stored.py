@@ -1,7 +1,7 @@
 """The facts of a worked case or a random scene, in PostgreSQL."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -74,11 +74,9 @@ def surroundings(rule: Rule, subject: Person | Company, world: World, advertiser
     segments = {key: make_segment(advertiser, code=key) for key in sorted(named)}
     for person in people:
         for key, rows in person.memberships.items():
-            _insert(
-                "segments_membership",
-                [_membership(person.id, segments[key], row) for row in rows],
-                advertiser,
-            )
+            *past, last = sorted(rows, key=lambda row: row.starts_at)
+            _insert("segments_membership", [_membership(person.id, segments[key], last)], advertiser)
+            _insert("segments_transition", _transitions(person.id, segments[key], past, last), advertiser)
     return Surroundings(
         zone=world.zone,
         week_starts_on="sun" if world.is_sunday_first else "mon",
@@ -105,6 +103,17 @@ def _membership(profile: UUID, segment: Segment, row: Membership) -> dict[str, A
         "last_added_at": row.last_added_at or row.starts_at,
         "decided_at": row.starts_at,
     }
+
+
+def _transitions(
+    profile: UUID, segment: Segment, past: Sequence[Membership], last: Membership
+) -> list[dict[str, Any]]:
+    """Return the joins and leaves of memberships that are over, and the join of the last one."""
+    steps = [(change, at) for row in past for change, at in (("join", row.starts_at), ("leave", row.expires_at))]
+    return [
+        {"profile_id": profile, "segment_id": segment.pk, "change": change, "at": at, "cause": "fact"}
+        for change, at in [*steps, ("join", last.starts_at)]
+    ]
 
 
 def _put_person(person: Person, advertiser: Advertiser) -> None:
