@@ -234,6 +234,7 @@ def test_a_large_account_is_asked_about_by_the_sweeper(shop, settings):
 def test_whoever_is_forgotten_belongs_to_the_account_no_longer(shop):
     segment = shop.segment("teams", {"people": {"at_least": 2}}, of="account")
     join(shop, "04-01", "u1", "u2")
+    shop.track("u1", "view", "04-01", context={"source": {"medium": "cpc"}})
     shop.views("u2", "05-05")
     forget_passers_by(at("05-06"))
     assert AccountMember.all_advertisers.count() == 1
