@@ -17,6 +17,7 @@ from audience.partitions import partition_names, partition_start, partitioned_mo
 from exports.models import Run
 from pixels.models import FireDelta, MessageDelta
 from segments.models import EventDelta, SegmentDelta
+from segments.tables import ALL, about
 
 # What batches append and a task merges.
 DELTAS = (SegmentDelta, EventDelta, FireDelta, MessageDelta)
@@ -73,10 +74,10 @@ class Timed:
 
 def sweeper_lateness() -> float:
     """Return for how many seconds the oldest change by time has been waiting; needs `membership_due`."""
-    statement = """
+    oldest = """
         SELECT extract(epoch FROM now() - min(sweep_at))::float8 FROM segments_membership WHERE sweep_at IS NOT NULL
     """
-    return max(0.0, _value(statement) or 0.0)
+    return max(0.0, *[_value(about(of, oldest)) or 0.0 for of in ALL])
 
 
 def backlogs() -> list[Backlog]:

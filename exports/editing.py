@@ -132,6 +132,8 @@ def _segments_problem(segments: Sequence[Segment]) -> str:
         return f"Choose 1 to {MOST_SEGMENTS} segments."
     if any(segment.deleted_at is not None for segment in segments):
         return "One of these segments was deleted."
+    if of_accounts := [segment.name for segment in segments if segment.of == Segment.Of.ACCOUNT]:
+        return f"The members of “{of_accounts[0]}” are accounts, and the rows of a file are people."
     return ""
 
 

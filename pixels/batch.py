@@ -123,11 +123,12 @@ def store_fires(fires: Sequence[Fire], day_of: DayOf, memory: DoorMemory, repeat
     if repeats is not Repeats.UNCHECKED:
         yield from mark_repeats(entries)
     yield from drop_duplicates(entries)
+    linked: Sequence[Changed] = ()
     if fires[0].partner_ids:  # then all of them have some
-        yield from link_partner_ids(entries)
+        linked = yield from link_partner_ids(entries)
     yield from drop_of_servers(entries)
     yield from drop_repeated_orders(entries)
-    met, rows = yield from put_changes(entries, day_of, memory)
+    met, rows = yield from put_changes(entries, linked, day_of, memory)
     yield from note_id_syncs(entries)
     yield from put_fires(entries, counts_repeats=repeats is Repeats.COUNTED)
     return Done([*entries], met, rows)
@@ -228,11 +229,12 @@ def event_id(fire: Fire) -> bytes:
 
 
 def put_changes(
-    entries: Sequence[Stored], day_of: DayOf, memory: DoorMemory
+    entries: Sequence[Stored], linked: Sequence[Changed], day_of: DayOf, memory: DoorMemory
 ) -> Talk[tuple[Mapping[Key, Known], Intervals]]:
     """Apply what the fires add, remove and record, to profiles that are found or made; other fires make none.
 
-    Return the people of whom the memory does not know this, and the rows that were written.
+    `linked` is what partners' ids have changed of these profiles. Return the people of whom the memory does not know
+    this, and the rows that were written.
     """
     applied = [
         (entry, browser)
@@ -276,8 +278,8 @@ def put_changes(
     recorded = [_event_of(entry) for entry in recording]
     if recorded:
         yield from append(recorded)
-    if does_wake or made or recorded:
-        yield from _wake(asked, made, recorded, now)
+    if does_wake or made or recorded or linked:
+        yield from _wake(asked, made, linked, recorded, now)
     for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
@@ -328,12 +330,16 @@ def _lock_others(
 
 
 def _wake(
-    asked: Sequence[Asked], made: Mapping[Key, Known], recorded: Sequence[OfProfile], now: Instant
+    asked: Sequence[Asked],
+    made: Mapping[Key, Known],
+    linked: Sequence[Changed],
+    recorded: Sequence[OfProfile],
+    now: Instant,
 ) -> Talk[None]:
-    """Ask the rules that name the segments or events of a batch, and those that may take in who is new."""
+    """Ask the rules that feel a batch: its segments, events and identifiers, and who is new."""
     new = [Changed(key.advertiser_id, known.profile_id, kinds=[key.kind], is_new=True) for key, known in made.items()]
     memberships = [(one.advertiser_id, one.key[0], one.change.segment_id) for one in asked]
-    yield from wake(Happened(now, recorded, new), memberships)
+    yield from wake(Happened(now, recorded, [*new, *linked]), memberships)
 
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:

@@ -20,9 +20,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audience import metrics
-from audience.columns import uuids
+from audience.columns import batch_cursor, uuids
 from audience.identity import Key, Known, ProfileGone, check_locked, give, locate, lock, make, see
-from audience.talk import Talk, reads
+from audience.instants import instant
+from audience.news import Changed, Happened, tell
+from audience.talk import Talk, reads, speak
 from pixels.reasons import Outcome, Reason
 from pixels.stored import Stored
 
@@ -70,10 +72,11 @@ class _Claims:
         return True
 
 
-def link_partner_ids(entries: Sequence[Stored]) -> Talk[None]:
+def link_partner_ids(entries: Sequence[Stored]) -> Talk[list[Changed]]:
     """Let the ids lead to the profiles of their browsers, which are locked then; refuse those of other profiles.
 
-    Raises `ProfileGone` where somebody else has changed meanwhile whose they are.
+    Return what has become known of the profiles. Raises `ProfileGone` where somebody else has changed meanwhile whose
+    they are.
     """
     asked = [
         (entry, browser)
@@ -81,14 +84,15 @@ def link_partner_ids(entries: Sequence[Stored]) -> Talk[None]:
         if entry.outcome is Outcome.APPLIED and (browser := entry.fire.browser) is not None
     ]
     if not asked:
-        return
+        return []
     now = max([entry.fire.received_at for entry, _ in asked])
     wanted = {key for entry, browser in asked for key in (browser, *entry.fire.partner_ids)}
     people = yield from locate(wanted)
     claims = _Claims(people, (yield from _sizes(people, [browser for _, browser in asked])))
     staying = {browser for entry, browser in asked if _claim(entry, browser, claims)}
 
-    people |= yield from make(staying - people.keys(), now)
+    made = yield from make(staying - people.keys(), now)
+    people |= made
     given = yield from give({key: people[browser].profile_id for key, browser in claims.new.items()}, now)
     if len(given) < len(claims.new):
         raise ProfileGone(claims.new.keys() - given)
@@ -98,6 +102,13 @@ def link_partner_ids(entries: Sequence[Stored]) -> Talk[None]:
     check_locked(ours, *(yield lock(ours)))
     yield from see(ours, now)
     _alarm(claims)
+    kinds: dict[Key, set[str]] = {browser: {browser.kind} for browser in made}
+    for key, browser in claims.new.items():
+        kinds.setdefault(browser, set()).add(key.kind)
+    return [
+        Changed(browser.advertiser_id, people[browser].profile_id, kinds=some, is_new=browser in made)
+        for browser, some in kinds.items()
+    ]
 
 
 def _sizes(people: Mapping[Key, Known], browsers: Sequence[Key]) -> Talk[Counter[bytes | Key]]:
@@ -146,20 +157,27 @@ _OLD = """
     WHERE id > %(after)s AND kind LIKE 'partner:%%' AND last_seen_at < %(before)s ORDER BY id LIMIT %(most)s
 """
 _LOCK = "SELECT FROM audience_profile WHERE id = ANY(%(profiles)s) ORDER BY id FOR NO KEY UPDATE"
-_FORGET = "DELETE FROM audience_identifier WHERE id = ANY(%(ids)s) AND last_seen_at < %(before)s"
+_FORGET = """
+    DELETE FROM audience_identifier WHERE id = ANY(%(ids)s) AND last_seen_at < %(before)s
+    RETURNING advertiser_id, profile_id, kind
+"""
 
 
 def forget_partner_ids(now: datetime | None = None) -> int:
     """Drop the ids that no partner has sent for 180 days; return how many."""
-    before, after, forgotten = (now or timezone.now()) - KEPT, UUID(int=0), 0
+    now = now or timezone.now()
+    before, after, forgotten = now - KEPT, UUID(int=0), 0
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), batch_cursor(connection.connection) as cursor:
             cursor.execute(_OLD, {"after": after, "before": before, "most": BATCH_IDS})
             rows = cursor.fetchall()
-            ids, profiles = [row[0] for row in rows], sorted({row[1] for row in rows})
+            ids, profiles = [UUID(bytes=row[0]) for row in rows], sorted({UUID(bytes=row[1]) for row in rows})
             cursor.execute(_LOCK, {"profiles": profiles})
             cursor.execute(_FORGET, {"ids": ids, "before": before})
-            forgotten += int(cursor.rowcount)
+            lost = cursor.fetchall()
+            forgotten += len(lost)
+            changed = [Changed(advertiser_id, profile, kinds=[kind]) for advertiser_id, profile, kind in lost]
+            speak(cursor, tell(Happened(instant(now), changed=changed)))
         if len(ids) < BATCH_IDS:
             return forgotten
         after = ids[-1]

@@ -6,7 +6,7 @@ A person is put in by the same decision as a fire does it (`segments.membership`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,8 +20,7 @@ from audience.news import Changed, Happened
 from audience.talk import Talk, speak
 from segments.changes import Asked, apply_changes
 from segments.membership import Change, holds
-from segments.models import LARGEST_VALUE, Cause, Segment
-from segments.tables import MEMBERSHIPS, of_segment
+from segments.models import LARGEST_VALUE, AccountMembership, Cause, Membership, Segment
 from segments.waking import wake
 
 
@@ -139,21 +138,22 @@ def _change_of(segment: Segment, ask: Ask, cause: Cause) -> Change:
     )
 
 
-def holding(segment: Segment, at: datetime) -> models.QuerySet[Any]:
-    """Return the memberships of a segment that hold at an instant; read them by key, in the order of member ids.
-
-    They are those of accounts where the segment is of accounts.
-    """
-    rows = MEMBERSHIPS[of_segment(segment)].objects
-    return rows.filter(holds(at), segment=segment, version=segment.active_version)
+def holding(segment: Segment, at: datetime) -> models.QuerySet[Membership]:
+    """Return the memberships of a segment that hold at an instant; read them by key, in the order of profile ids."""
+    return Membership.objects.filter(holds(at), segment=segment, version=segment.active_version)
 
 
-def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Any]:
-    """Return up to `most` memberships that hold at an instant, in the order of member ids, those after one.
+def accounts_holding(segment: Segment, at: datetime) -> models.QuerySet[AccountMembership]:
+    """Return the same of a segment of accounts, in the order of account ids."""
+    return AccountMembership.objects.filter(holds(at), segment=segment, version=segment.active_version)
+
+
+def members(segment: Segment, at: datetime, *, after: UUID | None = None, most: int = 100) -> list[Membership]:
+    """Return up to `most` memberships that hold at an instant, in the order of profile ids, those after one.
 
     Read by key: `membership_of_segment` from (segment, version, after), never by an offset.
     """
-    rows, key = holding(segment, at), f"{segment.of}_id"
+    rows = holding(segment, at)
     if after is not None:
-        rows = rows.filter(**{f"{key}__gt": after})
-    return list(rows.order_by(key)[:most])
+        rows = rows.filter(profile_id__gt=after)
+    return list(rows.order_by("profile_id")[:most])

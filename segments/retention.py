@@ -30,6 +30,8 @@ _FORGET = (
     "DELETE FROM segments_transition WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_event WHERE profile_id = ANY(%s::uuid[])",
     "DELETE FROM audience_attribute WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_consent WHERE profile_id = ANY(%s::uuid[])",
+    "DELETE FROM audience_touch WHERE profile_id = ANY(%s::uuid[])",
     """
     WITH parted AS (DELETE FROM audience_accountmember WHERE profile_id = ANY(%s::uuid[]) RETURNING *)
     INSERT INTO segments_waitingaccount (advertiser_id, account_id, cause)

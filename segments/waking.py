@@ -43,17 +43,18 @@ def wake(happened: Happened, memberships: Memberships = (), *, are_out: bool = F
     accounts under their locks, and whoever took some twice could wait for somebody who waits for him.
     """
     book = yield from present()
+    if not book:
+        return {}
     woken = _Woken(book)
-    if book:
-        # What comes later says why: a fact tells more than that somebody is new.
-        for changed in happened.changed:
-            woken.by_change(changed)
-        for advertiser_id, profile, segment_id in memberships:
-            woken.by_membership(advertiser_id, profile, segment_id)
-        for fact in happened.facts:
-            woken.by_fact(fact)
-        for profile, advertiser_id in happened.merged.items():
-            woken.by_merge(advertiser_id, profile)
+    # What comes later says why: a fact tells more than that somebody is new.
+    for changed in happened.changed:
+        woken.by_change(changed)
+    for advertiser_id, profile, segment_id in memberships:
+        woken.by_membership(advertiser_id, profile, segment_id)
+    for fact in happened.facts:
+        woken.by_fact(fact)
+    for profile, advertiser_id in happened.merged.items():
+        woken.by_merge(advertiser_id, profile)
     if not woken.rules and not woken.across:
         return {}
     yield from reach(woken.rules, woken.across, happened)

@@ -15,7 +15,7 @@ from audience.api.serializers import ClosedSerializer, RowSerializer
 from audience.api.told import ITEMS_OF_A_CALL
 from audience.named import Nobody, key_of
 from segments.members import Answer, Ask, Refused, change_members
-from segments.models import Membership, Segment
+from segments.models import AccountMembership, Membership, Segment
 
 MEMBERS_EXAMPLE = {
     "profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11",
@@ -24,6 +24,12 @@ MEMBERS_EXAMPLE = {
     "last_added_at": "2026-11-20T08:00:00Z",
     "value": 65,
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
+}
+ACCOUNTS_EXAMPLE = {
+    "account": "2f1d0c55-8a8b-6c1e-5b7e-4b1f0a9d3c77",
+    "key": "ACME",
+    "starts_at": "2026-11-20T08:00:00Z",
+    "expires_at": "2026-12-20T08:00:00Z",
 }
 
 
@@ -52,6 +58,27 @@ class MemberPages(KeyPages):
 
     key = "profile_id"
     orderings = ("profile_id",)
+
+
+class AccountMemberSerializer(RowSerializer):
+    """An account that is in the segment now: from when, until when."""
+
+    key = serializers.CharField(source="account.key", help_text="The key that it is known by.")
+    expires_at = serializers.DateTimeField(
+        source="ends_at", read_only=True, allow_null=True, help_text="Null where the rule sets no end."
+    )
+
+    class Meta:
+        model = AccountMembership
+        fields = ("account", "key", "starts_at", "expires_at")
+        read_only_fields = fields
+
+
+class AccountMemberPages(KeyPages):
+    """In the order of account ids, along the index (segment, version, account)."""
+
+    key = "account_id"
+    orderings = ("account_id",)
 
 
 class RemoveMember(ClosedSerializer):

@@ -19,7 +19,10 @@ from audience.api.people import identifiers_of
 from audience.api.serializers import RowSerializer
 from audience.models import Role
 from segments.api.members import (
+    ACCOUNTS_EXAMPLE,
     MEMBERS_EXAMPLE,
+    AccountMemberPages,
+    AccountMemberSerializer,
     ChangedMembers,
     MemberChanges,
     MemberPages,
@@ -29,7 +32,7 @@ from segments.api.members import (
 from segments.api.transitions import TransitionActions
 from segments.counts import sizes
 from segments.deletion import delete_segment
-from segments.members import holding
+from segments.members import accounts_holding, holding
 from segments.models import Segment
 
 _SEGMENT = {
@@ -37,6 +40,7 @@ _SEGMENT = {
     "name": "Cart",
     "code": "cart",
     "kind": "pixel",
+    "of": "profile",
     "description": "",
     "lifetime_minutes": 43200,
     "longest_lifetime_minutes": None,
@@ -57,9 +61,9 @@ _SEGMENT = {
 
 
 class SegmentSerializer(RowSerializer):
-    """A named group of profiles. Its id is its number in tags."""
+    """A named group of profiles, or of accounts. Its id is its number in tags."""
 
-    size = serializers.SerializerMethodField(help_text="How many profiles are in now.")
+    size = serializers.SerializerMethodField(help_text="How many profiles, or accounts, are in now.")
 
     class Meta:
         model = Segment
@@ -68,6 +72,7 @@ class SegmentSerializer(RowSerializer):
             "name",
             "code",
             "kind",
+            "of",
             "description",
             "lifetime_minutes",
             "longest_lifetime_minutes",
@@ -85,7 +90,7 @@ class SegmentSerializer(RowSerializer):
             "created_at",
             "size",
         )
-        read_only_fields = ("kind", "created_at")
+        read_only_fields = ("kind", "of", "created_at")
 
     def get_size(self, segment: Segment) -> int:
         known: dict[int, int] = self.context.get("sizes", {})
@@ -142,7 +147,7 @@ class SegmentViewSet(
     serializer_class = SegmentSerializer
     filterset_class = SegmentFilters
     pagination_class = SegmentPages
-    list_actions = frozenset({"list", "members", "transitions"})
+    list_actions = frozenset({"list", "members", "accounts", "transitions"})
     needs = {
         "list": Needs(Role.VIEWER),
         "retrieve": Needs(Role.VIEWER),
@@ -150,6 +155,7 @@ class SegmentViewSet(
         "partial_update": Needs(Role.ANALYST),
         "destroy": Needs(Role.ANALYST),
         "members": Needs(Role.VIEWER),
+        "accounts": Needs(Role.VIEWER, people=True),
         "change_members": Needs(Role.MANAGER),
         "transitions": Needs(Role.VIEWER),
     }
@@ -168,7 +174,10 @@ class SegmentViewSet(
 
     @extend_schema(
         summary="List the members of a segment",
-        description="Who is in now, by profile id. With the right to see people, their identifiers, too.",
+        description=(
+            "Who is in now, by profile id; nobody where the members are accounts. With the right to see people, "
+            "their identifiers, too."
+        ),
         responses=MemberSerializer(many=True),
         examples=[OpenApiExample("Jo", MEMBERS_EXAMPLE, response_only=True)],
     )
@@ -179,6 +188,18 @@ class SegmentViewSet(
         identifiers = identifiers_of([row.profile_id for row in page]) if self.seat.may_see_people else None
         context = {**self.get_serializer_context(), "identifiers": identifiers}
         return self.get_paginated_response(MemberSerializer(page, many=True, context=context).data)
+
+    @extend_schema(
+        summary="List the accounts in a segment of accounts",
+        description="Which are in now, by account id. None where the members are profiles.",
+        responses=AccountMemberSerializer(many=True),
+        examples=[OpenApiExample("ACME", ACCOUNTS_EXAMPLE, response_only=True)],
+    )
+    @action(detail=True, methods=["get"], pagination_class=AccountMemberPages, filterset_class=None)
+    def accounts(self, request: Request, **_: Any) -> Response:
+        held = accounts_holding(self.get_object(), timezone.now())
+        page = self.paginate_queryset(held.select_related("account"))
+        return self.get_paginated_response(AccountMemberSerializer(page, many=True).data)
 
     @extend_schema(
         summary="Put people into a segment and take them out",

@@ -302,6 +302,7 @@ MATRIX = {
     "segments.partial_update": (Role.ANALYST, False),
     "segments.destroy": (Role.ANALYST, False),
     "segments.members": (Role.VIEWER, False),
+    "segments.accounts": (Role.VIEWER, True),
     "segments.change_members": (Role.MANAGER, False),
     "segments.transitions": (Role.VIEWER, False),
     "pixels.list": (Role.MANAGER, False),

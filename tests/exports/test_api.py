@@ -117,6 +117,12 @@ class TestExports:
         make_caller(cart.advertiser).delete(f"/segments/{cart.pk}")
         assert caller.get(f"/exports/{export['id']}").json()["segments"] == []
 
+    def test_a_segment_of_accounts_is_refused(self, caller: Caller, advertiser: Advertiser, folder: Any) -> None:
+        shops = make_segment(advertiser, "shops", kind=Segment.Kind.RULE, of=Segment.Of.ACCOUNT)
+        body = {"name": "CRM", "destination": folder.pk, "segments": [shops.pk], "columns": [by_customer_id()]}
+        answer = caller.post("/exports", body)
+        assert (answer.status_code, "are accounts" in str(answer.json()["fields"]["segments"])) == (400, True)
+
     @pytest.mark.parametrize(
         ("body", "field"),
         [

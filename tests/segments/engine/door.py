@@ -38,6 +38,12 @@ class Door:
         """Let browsers opt out."""
         self.store(*(Withdrawal(instant(at(when)), (self.browser(who),)) for who in people))
 
+    def sync(self, who: str, when: str, **ids: str) -> None:
+        """Let partners say by which ids they know a browser."""
+        keys = tuple(Key(self.advertiser.pk, f"partner:{name}", value) for name, value in ids.items())
+        fire = self._fire(who, when, "add", {})
+        self.store(fire._replace(changes=(), partner_ids=keys))
+
     def store(self, *facts: Fact) -> None:
         with transaction.atomic(), batch_cursor(connection.connection) as cursor:
             done = speak(cursor, store(facts, LocalDays({}), self.memory))

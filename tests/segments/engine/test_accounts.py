@@ -10,11 +10,13 @@ from audience.tenancy import acting_for
 from audience.upserts import Link, OfAccount, change_people, tell_of_accounts
 from segments import counts, recount, rulebook
 from segments.building import drop_superseded
-from segments.members import Ask, change_members, members
+from segments.members import Ask, change_members
 from segments.models import AccountMembership, WaitingAccount
 from segments.retention import forget_passers_by
 from segments.versions import NotAllowed, pause, resume
 from segments.waiting import ask_waiting
+from tests.admins import at_work
+from tests.callers import make_caller
 from tests.factories import make_segment
 from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.rules.asking import rule_text
@@ -173,10 +175,7 @@ def test_everybody_is_built_and_an_edit_switches(shop):
     assert shop.steps(segment) == steps("join 05-02 edit, join 05-03 edit")
     assert counts.size(segment, at("05-07")) == 2
     assert counts.size(segment, at("05-08")) == 0, "they are out before the sweeper comes"
-    with acting_for(shop.advertiser.pk):
-        assert len(members(segment, at("05-07"))) == 2
-        (first, second) = (row.account_id for row in members(segment, at("05-07")))
-        assert [row.account_id for row in members(segment, at("05-07"), after=first)] == [second]
+    assert shop.members(segment, "05-07") == 2
     sweep_at("05-09")
     assert not list(recount.differences(at("05-09")))
     drop_superseded()
@@ -235,8 +234,36 @@ def test_a_large_account_is_asked_about_by_the_sweeper(shop, settings):
 def test_whoever_is_forgotten_belongs_to_the_account_no_longer(shop):
     segment = shop.segment("teams", {"people": {"at_least": 2}}, of="account")
     join(shop, "04-01", "u1", "u2")
+    shop.track("u1", "view", "04-01", context={"source": {"medium": "cpc"}})
     shop.views("u2", "05-05")
     forget_passers_by(at("05-06"))
     assert AccountMember.all_advertisers.count() == 1
     ask_waiting(at("05-06"))
     assert shop.steps(segment) == steps("join 04-01 fact, leave 05-06 fact")
+
+
+def test_the_api_lists_the_accounts_of_a_segment(shop):
+    segment = shop.segment("teams", {"people": "any"}, of="account")
+    people = shop.segment("viewers", {"event": "view"})
+    join(shop, "04-30", "u1")
+    caller = make_caller(shop.advertiser)
+    assert caller.get(f"/segments/{segment.pk}").json()["of"] == "account"
+
+    (row,) = caller.get(f"/segments/{segment.pk}/accounts").json()["results"]
+    assert row == {
+        "account": str(account(shop).pk),
+        "key": "ACME",
+        "starts_at": "2026-04-30T00:00:00Z",
+        "expires_at": None,
+    }
+    for path in (f"/segments/{segment.pk}/members", f"/segments/{people.pk}/accounts"):
+        assert caller.get(path).json()["results"] == []
+
+
+def test_the_page_of_an_account_says_where_it_is_and_how_soon_rules_hear(shop, settings):
+    shop.segment("teams", {"people": "any"}, of="account")
+    join(shop, "04-30", "u1", "u2")
+    browser, page = at_work(shop.advertiser), f"/admin/audience/account/{account(shop).pk}/overview/"
+    assert "Teams" in browser.get(page).content.decode()
+    settings.MUSTER_ACCOUNT_PEOPLE = 1
+    assert "more than 1 people" in browser.get(page).content.decode()

@@ -15,6 +15,7 @@ from audience.instants import instant
 from audience.models import Event, Identifier, Weather
 from audience.talk import speak
 from audience.upserts import OfPerson, tell_of_people
+from pixels.partner_ids import forget_partner_ids
 from segments import rulebook
 from segments.deletion import StillUsed, delete_segment
 from segments.members import Ask, change_members
@@ -112,6 +113,16 @@ def test_an_opt_out_wakes_what_feels_the_lost_identifier_and_the_ended_membershi
     door.say_no("p", "q", when="05-02")
     assert shop.steps(without) == steps("join 05-02 fact, join 05-02 fact")
     assert shop.steps(out) == steps("join 05-02 segment, join 05-02 segment")
+
+
+def test_the_id_of_a_partner_wakes_and_so_does_its_loss(shop, x):
+    synced = shop.segment("synced", {"identity": "partner:acme", "known": True})
+    new = shop.segment("quiet", {"event": "buy", "count": {"none": True}})
+    Door(shop, x).sync("p", "05-01", acme="77")
+    Door(shop, x).sync("p", "05-02", other="78")
+    assert shop.steps(new) == steps("join 05-01 fact")
+    forget_partner_ids(at("05-01") + timedelta(days=181))
+    assert [(change, cause) for change, _, cause in shop.steps(synced)] == [("join", "fact"), ("leave", "fact")]
 
 
 def test_an_event_with_the_weather_of_its_place_wakes_and_three_hours_later_it_is_none(shop, settings):
