@@ -9,7 +9,7 @@ from segments.positions import make_functions
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('segments', '0006_event_counts'),
+        ('segments', '0007_stop_building'),
     ]
 
     operations = [
