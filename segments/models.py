@@ -302,6 +302,11 @@ class Transition(TenantModel):
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
 
+    @property
+    def type(self) -> str:
+        """What it is called outside: segment.joined, segment.left."""
+        return f"segment.{self.Change(self.change).label}"
+
 
 class _Counts(TenantModel):
     """How a segment's numbers moved. A *day* is one of the advertiser's clock; uniques count different profiles."""

@@ -1,5 +1,6 @@
 """The API as integrations meet it: curl, the real server, a real worker; the commands are those of docs/api.md."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -92,9 +93,14 @@ def test_every_command_of_the_documentation_works(live_muster: LiveMuster, live_
             assert run, answers[command]
             ids["runs/81"] = int(run[1])
             await_end(shell, ids["runs/81"])
-    refused = {command: answer for command, answer in answers.items() if answer[0] >= 300}
-    # The run has ended when the page comes to cancelling it.
-    assert [(answer[0], "cancel" in command) for command, answer in refused.items()] == [(409, True)], refused
+        if '"kind": "rule"' in command:
+            made = re.search(r'"id":(\d+)', answers[command][1])
+            assert made, answers[command]
+            ids["segments/13"] = int(made[1])
+            await_built(shell, ids["segments/13"])
+    refused = {command.split()[1]: answer[0] for command, answer in answers.items() if answer[0] >= 300}
+    # No build has failed, and the run has ended when the page comes to cancelling it.
+    assert refused == {'"$MUSTER/segments/13/build/retry"': 409, '"$MUSTER/runs/81/cancel"': 409}, answers
     assert [file.name for file in tmp_path.iterdir()] != []
 
 
@@ -104,6 +110,14 @@ def await_end(shell: Shell, run: int) -> None:
         return "delivered" if '"state":"delivered"' in body else None
 
     until(state, f"run {run} is delivered by the worker")
+
+
+def await_built(shell: Shell, segment: int) -> None:
+    def serving() -> Any:
+        _, body = shell.run(f'muster "$MUSTER/segments/{segment}"')
+        return json.loads(body)["freshness"]["serving_version"]
+
+    until(serving, f"the rule of segment {segment} is built by the worker")
 
 
 @pytest.mark.parametrize(
