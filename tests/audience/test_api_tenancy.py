@@ -23,7 +23,15 @@ from audience.tenancy import TenantModel, acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment, Run, RunFile
 from segments.models import RuleVersion, Segment
 from tests.callers import Caller, make_caller
-from tests.factories import make_advertiser, make_member, make_pixel, make_profile, make_segment
+from tests.factories import (
+    make_advertiser,
+    make_member,
+    make_partner,
+    make_piggyback,
+    make_pixel,
+    make_profile,
+    make_segment,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +105,8 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     segment = make_segment(advertiser, word, pk=next(numbers), **texts)
     ruled = make_ruled(advertiser, f"{word}-ruled", pk=next(numbers), name=f"{word} ruled")
     pixel = make_pixel(advertiser, segment, pk=next(numbers), name=f"{word} pixel")
+    partner = make_partner(advertiser, word, pk=next(numbers), hosts=[f"{word}.example"])
+    piggyback = make_piggyback(segment, f"https://{word}.example/p", pk=next(numbers))
     profile = make_profile(advertiser, customer_id=f"{word}-1", email=f"{word}@example.com")
     make_member(segment, profile, starts_at=timezone.now())
     account = tell(profile, word)
@@ -111,7 +121,7 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
             "profiles": profile.pk,
             "reports": segment.pk,
         }
-        | {"accounts": account.pk, "rules": segment.pk}
+        | {"accounts": account.pk, "rules": segment.pk, "partners": partner.pk, "piggybacks": piggyback.pk}
         | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"}
         | {"key": account.key},
@@ -170,6 +180,8 @@ NEVER_IDS: dict[str, object] = {
     "segments": NEVER,
     "rule_segments": NEVER,
     "pixels": NEVER,
+    "partners": NEVER,
+    "piggybacks": NEVER,
     "profiles": NEVER_PROFILE,
     "accounts": NEVER_PROFILE,
     "destinations": NEVER,
@@ -343,6 +355,16 @@ MATRIX = {
     "pixels.partial_update": (Role.MANAGER, False),
     "pixels.destroy": (Role.MANAGER, False),
     "pixels.tags": (Role.MANAGER, False),
+    "partners.list": (Role.MANAGER, False),
+    "partners.retrieve": (Role.MANAGER, False),
+    "partners.create": (Role.MANAGER, False),
+    "partners.partial_update": (Role.MANAGER, False),
+    "partners.destroy": (Role.MANAGER, False),
+    "piggybacks.list": (Role.MANAGER, False),
+    "piggybacks.retrieve": (Role.MANAGER, False),
+    "piggybacks.create": (Role.MANAGER, False),
+    "piggybacks.partial_update": (Role.MANAGER, False),
+    "piggybacks.destroy": (Role.MANAGER, False),
     "profiles.list": (Role.VIEWER, True),
     "profiles.retrieve": (Role.VIEWER, True),
     "profiles.find": (Role.VIEWER, True),
