@@ -9,7 +9,8 @@ from audience.api.views import UnknownAddress
 from exports.api.destinations import DestinationViewSet
 from exports.api.exports import ExportViewSet
 from exports.api.runs import RunViewSet
-from pixels.api import PixelViewSet
+from pixels.api.partners import PartnerViewSet, PiggybackViewSet
+from pixels.api.pixels import PixelViewSet
 from segments.api.profiles import ProfileViewSet
 from segments.api.reports import ReportViewSet
 from segments.api.rules import RuleViewSet
@@ -18,6 +19,8 @@ from segments.api.segments import SegmentViewSet
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("segments", SegmentViewSet, basename="api-segments")
 router.register("pixels", PixelViewSet, basename="api-pixels")
+router.register("partners", PartnerViewSet, basename="api-partners")
+router.register("piggybacks", PiggybackViewSet, basename="api-piggybacks")
 router.register("profiles", ProfileViewSet, basename="api-profiles")
 router.register("accounts", AccountViewSet, basename="api-accounts")
 router.register("destinations", DestinationViewSet, basename="api-destinations")

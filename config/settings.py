@@ -347,6 +347,10 @@ SPECTACULAR_SETTINGS = {
         "ChangeDoEnum": ["add", "remove"],
         "ToldReasonEnum": "audience.upserts.Refused",
         "MemberReasonEnum": "segments.members.Refused",
+        "SegmentKindEnum": "segments.models.Segment.Kind",
+        "CauseKindEnum": "segments.models.Cause",
+        "VersionStateEnum": "segments.models.RuleVersion.State",
+        "BuildStateEnum": ["building", "stopped", "failed"],
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

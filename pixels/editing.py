@@ -1,12 +1,17 @@
-"""Changing a pixel as a whole: its row and its actions in one transaction, and deleting it."""
+"""Changing a pixel as a whole, its row and its actions in one transaction, and deleting it; saving a piggyback."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from pixels.models import Pixel, PixelAction
+from pixels.models import Piggyback, Pixel, PixelAction
+from segments.models import Segment
+
+MOST_PIGGYBACKS = 10
+TOO_MANY_PIGGYBACKS = f"A segment takes at most {MOST_PIGGYBACKS} piggyback pixels."
 
 
 def save_pixel(pixel: Pixel, actions: Sequence[PixelAction] | None = None) -> None:
@@ -22,6 +27,16 @@ def delete_pixel(pixel: Pixel, at: datetime | None = None) -> None:
     if pixel.deleted_at is None:
         pixel.deleted_at = at or timezone.now()
         pixel.save(update_fields=["deleted_at"])
+
+
+@transaction.atomic
+def save_piggyback(piggyback: Piggyback) -> None:
+    """Save a piggyback that was checked; raise `ValidationError` where its segment has as many as it takes."""
+    Segment.objects.select_for_update().get(pk=piggyback.segment_id)  # of two at once the second one counts
+    others = Piggyback.objects.filter(segment=piggyback.segment_id).exclude(pk=piggyback.pk)
+    if others.count() >= MOST_PIGGYBACKS:
+        raise ValidationError({"segment": TOO_MANY_PIGGYBACKS})
+    piggyback.save()
 
 
 def _replace_actions(pixel: Pixel, actions: Sequence[PixelAction]) -> None:

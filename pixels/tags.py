@@ -29,6 +29,7 @@ _SERVER_HINTS = (
     "Write your customer's id for C-1001, or name another kind of identifier: email, phone, device.",
     "Give each fire an “id” of yours: one that is sent twice is done once.",
 )
+_SCRIPT_SENT_ON = "The browser takes what it is sent on to for a script: where that is a picture, choose the image."
 
 
 class Format(TextChoices):
@@ -116,19 +117,31 @@ def addresses_of(subject: Subject) -> list[tuple[str, str]]:
     ]
 
 
-def make_tag(subject: Subject, host: str, form: Format, address: Address) -> Tag:
-    """Return the tag. `host` is the pixel host's address, such as https://px.example.com."""
+def make_tag(subject: Subject, host: str, form: Format, address: Address, redirect: str = "") -> Tag:
+    """Return the tag. `host` is the pixel host's address, such as https://px.example.com.
+
+    `redirect` has passed `pixels.redirects`: there a browser goes after the fire.
+    """
     if form is Format.SERVER:
         return _server_call(subject, host, address)
     url = _pixel_url(subject, host, form) if address is Address.PIXEL and subject.key else ""
-    url = url or _call_url(subject, host, form, by_code=address is Address.CODE)
+    url = _sent_on(url or _call_url(subject, host, form, by_code=address is Address.CODE), redirect)
     shown = escape(url, quote=True)
     if form is Format.SCRIPT:
         html = f'<script async src="{shown}" referrerpolicy="{_POLICY}"></script>'
     else:
         html = f'<img src="{shown}" width="1" height="1" alt="" style="position:absolute" referrerpolicy="{_POLICY}">'
     is_own = address is Address.PIXEL and bool(subject.key)
-    return Tag(_comment(subject) + html, url, _hints(subject, form, is_own=is_own))
+    hints = _hints(subject, form, is_own=is_own)
+    if redirect and form is Format.SCRIPT:
+        hints = (_SCRIPT_SENT_ON, *hints)
+    return Tag(_comment(subject) + html, url, hints)
+
+
+def _sent_on(url: str, redirect: str) -> str:
+    if not redirect:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}redir={quote(redirect, safe='')}"
 
 
 def _server_call(subject: Subject, host: str, address: Address) -> Tag:

@@ -196,6 +196,8 @@ class RuleVersion(TenantModel):
     built_to = models.UUIDField(null=True)
     profiles_done = models.BigIntegerField(default=0)
     profiles_total = models.BigIntegerField(default=0)
+    # Somebody has stopped the building. Facts keep true what is built, so it goes on where it was.
+    stopped_at = models.DateTimeField(null=True)
     # What repeats is written out up to a horizon only; from this instant on it is written out anew.
     refresh_at = models.DateTimeField(null=True)
 
@@ -347,6 +349,11 @@ class Transition(_Moved):
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
+
+    @property
+    def type(self) -> str:
+        """What it is called outside: segment.joined, segment.left."""
+        return f"segment.{self.Change(self.change).label}"
 
 
 class AccountTransition(_Moved):

@@ -4,6 +4,7 @@ While a version is built, facts keep both true. One instant, the switch, lets th
 between the two join or leave. Segments that use the edited one are built and switched with it.
 """
 
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from segments.rules.catalogue import Catalogue
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
+from segments.rules.refusals import RuleRefused
 from segments.rules.tree import Of
 from segments.rules.writing import write
 from segments.surroundings import rule_of, zone_of
@@ -27,6 +29,7 @@ from segments.sweeper import sweep_segment
 from segments.tables import about, of_segment
 
 State = RuleVersion.State
+PAUSED = "The segment is paused. Resume it first."
 
 
 class NotAllowed(Exception):
@@ -51,7 +54,7 @@ def save_rule(
         raise NotAllowed("Members of this segment are put in by pixels, the API or an upload.")
     rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
     if not segment.is_active:
-        raise NotAllowed("The segment is paused. Resume it first.")
+        raise NotAllowed(PAUSED)
     # Two edits at once come one after the other.
     Segment.all_advertisers.select_for_update().get(pk=segment.pk)
     versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
@@ -106,6 +109,18 @@ def resume(segment: Segment, *, author: User | None = None, at: datetime | None 
     return _begin(segment, rule, author, at or timezone.now())
 
 
+@transaction.atomic
+def build_again(version: RuleVersion, *, author: User | None = None, at: datetime | None = None) -> RuleVersion:
+    """Begin anew what could not be built; raise `NotAllowed` where that is no question any more."""
+    segment = Segment.all_advertisers.select_for_update().get(pk=version.segment_id)
+    if not segment.is_active:
+        raise NotAllowed(PAUSED)
+    newest = RuleVersion.all_advertisers.filter(segment=segment).latest("number")
+    if newest.pk != version.pk or newest.state != State.FAILED:
+        raise NotAllowed("Something has changed meanwhile. Look at the page again.")
+    return _begin(segment, version.rule, author, at or timezone.now())
+
+
 def follow_clocks(at: datetime | None = None) -> None:
     """Begin anew what was built by a clock that its advertiser has no longer, if the rule asks it (rules.md 2.1)."""
     serving = RuleVersion.all_advertisers.filter(
@@ -138,8 +153,16 @@ def users_of(segment: Segment) -> list[RuleVersion]:
         for version in RuleVersion.all_advertisers.filter(
             advertiser_id=segment.advertiser_id, state__in=[State.ACTIVE, State.BUILDING], segment__deleted_at=None
         ).select_related("segment")
-        if version.segment_id != segment.pk and segment.code in segments_named(rule_of(version.rule))
+        if version.segment_id != segment.pk and segment.code in _named_by(version)
     ]
+
+
+def _named_by(version: RuleVersion) -> Collection[str]:
+    """Return the segments that a rule names: none where this version of Muster cannot read it."""
+    try:
+        return segments_named(rule_of(version.rule))
+    except RuleRefused:
+        return ()
 
 
 def _serve_nobody(segment: Segment, of: Of) -> None:

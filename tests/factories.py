@@ -71,6 +71,6 @@ def make_partner(advertiser: Advertiser, name: str = "acme", **fields: Any) -> P
         return Partner.objects.create(name=name, **{"hosts": ["sync.partner.example"]} | fields)
 
 
-def make_piggyback(segment: Segment, url: str, kind: str = Piggyback.Kind.IMAGE) -> Piggyback:
+def make_piggyback(segment: Segment, url: str, kind: str = Piggyback.Kind.IMAGE, **fields: Any) -> Piggyback:
     with acting_for(segment.advertiser_id):
-        return Piggyback.objects.create(segment=segment, url=url, kind=kind)
+        return Piggyback.objects.create(segment=segment, url=url, kind=kind, **fields)

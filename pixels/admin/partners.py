@@ -10,10 +10,9 @@ from django.utils.html import format_html
 from audience.admin.base import TenantAdmin, TenantStackedInline
 from audience.admin.fields import RedirectHostLinesField
 from audience.models import RedirectHostListField, Role
+from pixels.editing import MOST_PIGGYBACKS, TOO_MANY_PIGGYBACKS
 from pixels.models import Partner, Piggyback
 from segments.admin import neighbours
-
-MOST_PIGGYBACKS = 10
 
 
 @admin.register(Partner)
@@ -46,7 +45,7 @@ class PiggybackFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
     default_error_messages = {
         **BaseInlineFormSet.default_error_messages,
-        "too_many_forms": f"A segment takes at most {MOST_PIGGYBACKS} piggyback pixels.",
+        "too_many_forms": TOO_MANY_PIGGYBACKS,
     }
 
 

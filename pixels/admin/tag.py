@@ -1,7 +1,7 @@
 """Get tag: the tag of a pixel or of ticked segments, drawn anew at every change, to copy, download or mail."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -17,15 +17,18 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import slugify
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from audience.admin.base import taken_seat
 from audience.models import Advertiser
+from pixels.hosts import Hosts
+from pixels.redirects import why_not_target
 from pixels.tags import Address, Format, Subject, Tag, addresses_of, make_tag
 
 MOST_ADDRESSES = 10
 MAILS_PER_HOUR = 20
 LONGEST_NOTE = 1_000
+LONGEST_REDIRECT = 2_048  # encoded, it still leaves the line room for the rest
 _MAILED = "Mailed its tag to "
 
 
@@ -39,17 +42,31 @@ class TagForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
         help_text="A host of your own domain also works where browsers block other sites' cookies.",
     )
+    redirect = forms.CharField(
+        label="Redirect after the fire",
+        required=False,
+        max_length=LONGEST_REDIRECT,
+        widget=UnfoldAdminTextInputWidget({"placeholder": "https://ad.partner.example/pixel?gdpr=${GDPR}"}),
+        help_text="Empty: none. An address on one of your redirect hosts. Fires from servers are not sent on.",
+    )
 
     def __init__(self, data: Any, advertiser: Advertiser, subject: Subject) -> None:
         hosts = [settings.MUSTER_PIXEL_URL, *(f"https://{host}" for host in advertiser.first_party_hosts)]
         addresses = addresses_of(subject)
-        defaults = {"form": Format.SCRIPT.value, "address": addresses[0][0], "host": hosts[0]}
+        defaults = {"form": Format.SCRIPT.value, "address": addresses[0][0], "host": hosts[0], "redirect": ""}
         known = {name: data.get(name) for name in defaults if data.get(name)}
         super().__init__({**defaults, **known})
+        self.redirect_hosts = Hosts(advertiser.redirect_hosts)
         cast("forms.ChoiceField", self.fields["address"]).choices = addresses
         cast("forms.ChoiceField", self.fields["host"]).choices = [(host, host) for host in hosts]
         if len(hosts) == 1:
             self.fields["host"].widget = forms.HiddenInput()
+
+    def clean_redirect(self) -> str:
+        redirect: str = self.cleaned_data["redirect"]
+        if redirect and (why := why_not_target(redirect, self.redirect_hosts, "your redirect hosts")):
+            raise ValidationError(why)
+        return redirect
 
 
 class MailForm(forms.Form):
@@ -97,14 +114,20 @@ class Result:
 
 
 def draw(request: HttpRequest, subject: Subject) -> Result:
-    """Return the tag as the request's options want it; options that do not exist are the defaults."""
+    """Return the tag as the request's options want it; options that do not exist are the defaults.
+
+    A redirect that nobody would be sent to is left out, and the first hint says why.
+    """
     advertiser = taken_seat(request).advertiser
     form = TagForm(request.POST or request.GET, advertiser, subject)
-    if not form.is_valid():
+    if form.errors.keys() - {"redirect"}:
         form = TagForm({}, advertiser, subject)
-        form.is_valid()
+        form.full_clean()
     chosen = form.cleaned_data
-    return Result(form, make_tag(subject, chosen["host"], Format(chosen["form"]), Address(chosen["address"])))
+    address, redirect = Address(chosen["address"]), chosen.get("redirect", "")
+    tag = make_tag(subject, chosen["host"], Format(chosen["form"]), address, redirect)
+    refused = [f"The redirect is left out. {why}" for why in form.errors.get("redirect", [])]
+    return Result(form, replace(tag, hints=(*refused, *tag.hints)))
 
 
 def as_json(result: Result) -> JsonResponse:

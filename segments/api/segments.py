@@ -1,23 +1,28 @@
-"""`/segments`: read, make, edit and delete segments; read and change who is in."""
+"""`/segments`: read, make, edit and delete segments; read and change who is in.
+
+What else a segment has stands in files of its own: its rule (`ruled`), versions, why, transitions.
+"""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
-from rest_framework import mixins, serializers
+from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audience.api import errors
 from audience.api.access import Needs
 from audience.api.filters import TrueOrFalse
 from audience.api.pages import KeyPages
 from audience.api.people import identifiers_of
-from audience.api.serializers import RowSerializer
 from audience.models import Role
+from segments.api.explained import PARAMETERS, WhyActions
 from segments.api.members import (
     ACCOUNTS_EXAMPLE,
     MEMBERS_EXAMPLE,
@@ -29,74 +34,22 @@ from segments.api.members import (
     MemberSerializer,
     change,
 )
+from segments.api.rule_bodies import RULE_EXAMPLE
+from segments.api.ruled import (
+    Rules,
+)
+from segments.api.segment_bodies import (
+    KNOWN_EXAMPLE,
+    RULED_EXAMPLE,
+    SEGMENT_EXAMPLE,
+    KnownSegmentSerializer,
+    SegmentSerializer,
+)
 from segments.api.transitions import TransitionActions
 from segments.counts import sizes
-from segments.deletion import delete_segment
+from segments.deletion import StillUsed, delete_segment
 from segments.members import accounts_holding, holding
 from segments.models import Segment
-
-_SEGMENT = {
-    "id": 12,
-    "name": "Cart",
-    "code": "cart",
-    "kind": "pixel",
-    "of": "profile",
-    "description": "",
-    "lifetime_minutes": 43200,
-    "longest_lifetime_minutes": None,
-    "refire": "restart",
-    "value_from": None,
-    "value_to": None,
-    "re_add": "replace",
-    "write_mode": "domains",
-    "domains": ["shop.example"],
-    "are_domains_enforced": False,
-    "removing": "as_adding",
-    "is_readable_on_page": False,
-    "id_syncs_per_fire": 0,
-    "is_active": True,
-    "created_at": "2026-11-20T08:00:00Z",
-    "size": 5120,
-}
-
-
-class SegmentSerializer(RowSerializer):
-    """A named group of profiles, or of accounts. Its id is its number in tags."""
-
-    size = serializers.SerializerMethodField(help_text="How many profiles, or accounts, are in now.")
-
-    class Meta:
-        model = Segment
-        fields = (
-            "id",
-            "name",
-            "code",
-            "kind",
-            "of",
-            "description",
-            "lifetime_minutes",
-            "longest_lifetime_minutes",
-            "refire",
-            "value_from",
-            "value_to",
-            "re_add",
-            "write_mode",
-            "domains",
-            "are_domains_enforced",
-            "removing",
-            "is_readable_on_page",
-            "id_syncs_per_fire",
-            "is_active",
-            "created_at",
-            "size",
-        )
-        read_only_fields = ("kind", "of", "created_at")
-
-    def get_size(self, segment: Segment) -> int:
-        known: dict[int, int] = self.context.get("sizes", {})
-        if segment.pk not in known:
-            known |= sizes([segment], timezone.now())
-        return known[segment.pk]
 
 
 class SegmentFilters(filters.FilterSet):
@@ -110,27 +63,43 @@ class SegmentPages(KeyPages):
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List segments", examples=[OpenApiExample("Cart", _SEGMENT)]),
-    retrieve=extend_schema(summary="Read a segment and its size", examples=[OpenApiExample("Cart", _SEGMENT)]),
+    list=extend_schema(summary="List segments", examples=[OpenApiExample("Cart", SEGMENT_EXAMPLE)]),
+    retrieve=extend_schema(
+        summary="Read a segment, its size and the state of its rule",
+        examples=[OpenApiExample("Cart", KNOWN_EXAMPLE), OpenApiExample("By a rule", RULED_EXAMPLE)],
+    ),
     create=extend_schema(
         summary="Make a segment",
-        description="A segment of the kind `pixel`: pixels and the API put people in.",
+        description=(
+            "Of the kind `pixel`: pixels and the API put people in. Of the kind `rule`: members follow from `rule`, "
+            "which is built at once, see `build`. A rule that is refused is a 400 with `problems`."
+        ),
         examples=[
             OpenApiExample("Cart", {"name": "Cart", "code": "cart"}, request_only=True),
-            OpenApiExample("Made", _SEGMENT, response_only=True, status_codes=["201"]),
+            OpenApiExample(
+                "Loyal", {"name": "Loyal", "code": "loyal", "kind": "rule", "rule": RULE_EXAMPLE}, request_only=True
+            ),
+            OpenApiExample("Made", KNOWN_EXAMPLE, response_only=True, status_codes=["201"]),
         ],
     ),
     partial_update=extend_schema(
         summary="Edit a segment",
-        description="What is not sent stays. A changed lifetime does not touch present members.",
+        description=(
+            "What is not sent stays. A changed lifetime does not touch present members. A `rule` of another meaning "
+            "makes a new version, which is built while the one that serves goes on to; the same rule again makes "
+            "none. `is_active` false pauses it: nobody comes in, members leave at their ends; true builds it anew."
+        ),
         examples=[
             OpenApiExample("Shorter", {"lifetime_minutes": 10080}, request_only=True),
-            OpenApiExample("Edited", _SEGMENT | {"lifetime_minutes": 10080}, response_only=True),
+            OpenApiExample("Edited", KNOWN_EXAMPLE | {"lifetime_minutes": 10080}, response_only=True),
         ],
     ),
     destroy=extend_schema(
         summary="Delete a segment",
-        description="It is gone at once; pixels and exports that name it leave it out. Its code is free again.",
+        description=(
+            "It is gone at once; pixels and exports that name it leave it out. Its code is free again. 409 "
+            "`still_used` while rules of other segments name it."
+        ),
     ),
 )
 class SegmentViewSet(
@@ -139,15 +108,15 @@ class SegmentViewSet(
     mixins.CreateModelMixin,
     mixins.UpdateModelMixin,
     mixins.DestroyModelMixin,
+    WhyActions,
     TransitionActions,
 ):
     """Segments of one advertiser."""
 
     model = Segment
-    serializer_class = SegmentSerializer
     filterset_class = SegmentFilters
     pagination_class = SegmentPages
-    list_actions = frozenset({"list", "members", "accounts", "transitions"})
+    list_actions = frozenset({"list", "members", "accounts", "transitions", "versions"})
     needs = {
         "list": Needs(Role.VIEWER),
         "retrieve": Needs(Role.VIEWER),
@@ -158,19 +127,43 @@ class SegmentViewSet(
         "accounts": Needs(Role.VIEWER, people=True),
         "change_members": Needs(Role.MANAGER),
         "transitions": Needs(Role.VIEWER),
+        "versions": Needs(Role.VIEWER),
+        "version": Needs(Role.VIEWER),
+        "use_version": Needs(Role.ANALYST),
+        "stop_build": Needs(Role.ANALYST),
+        "resume_build": Needs(Role.ANALYST),
+        "retry_build": Needs(Role.ANALYST),
+        "why": Needs(Role.ANALYST, people=True),
     }
 
+    def get_serializer_class(self) -> type[SegmentSerializer]:
+        return SegmentSerializer if self.action == "list" else KnownSegmentSerializer
+
     def paginate_queryset(self, queryset: QuerySet[Any] | Sequence[Any]) -> Any:
-        """Read the sizes of a page's segments in one statement."""
+        """Read the sizes of a page's segments in one statement, and their rules in another."""
         rows = super().paginate_queryset(queryset)
-        self.sizes = sizes(rows, timezone.now()) if rows and self.action == "list" else {}
+        if rows and self.action == "list":
+            self.sizes = sizes(rows, timezone.now())
+            self.rules.read(rows)
         return rows
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "sizes": getattr(self, "sizes", {})}
+        return {**super().get_serializer_context(), "sizes": getattr(self, "sizes", {}), "rules": self.rules}
+
+    @cached_property
+    def rules(self) -> Rules:
+        return Rules(self.seat.advertiser.pk)
 
     def perform_destroy(self, instance: Segment) -> None:
-        delete_segment(instance)
+        try:
+            delete_segment(instance)
+        except StillUsed as error:
+            raise errors.Refused("still_used", " ".join(error.messages)) from None
+
+    def _query_parameters(self) -> frozenset[str]:
+        if self.action == "why":
+            return frozenset(parameter.name for parameter in PARAMETERS)
+        return super()._query_parameters()
 
     @extend_schema(
         summary="List the members of a segment",

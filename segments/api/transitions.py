@@ -63,7 +63,7 @@ class TransitionSerializer(RowSerializer):
 
     @extend_schema_field({"type": "string", "enum": ["segment.joined", "segment.left"]})
     def get_type(self, transition: Transition) -> str:
-        return f"segment.{transition.get_change_display()}"
+        return transition.type
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
     def get_version(self, transition: Transition) -> int | None:

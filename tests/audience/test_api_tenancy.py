@@ -21,9 +21,17 @@ from audience.accounts import account_id
 from audience.models import Account, AccountAttribute, AccountMember, Advertiser, Attribute, Event, Profile, Role
 from audience.tenancy import TenantModel, acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment, Run, RunFile
-from segments.models import Segment
+from segments.models import RuleVersion, Segment
 from tests.callers import Caller, make_caller
-from tests.factories import make_advertiser, make_member, make_pixel, make_profile, make_segment
+from tests.factories import (
+    make_advertiser,
+    make_member,
+    make_partner,
+    make_piggyback,
+    make_pixel,
+    make_profile,
+    make_segment,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -45,10 +53,12 @@ class Operation:
 
     @property
     def resource(self) -> str:
-        return self.path.split("/")[1]
+        """Of which rows the id in the path is one."""
+        is_ruled = re.match(r"/segments/\{id\}/(versions|build|why)", self.path)
+        return "rule_segments" if is_ruled else self.path.split("/")[1]
 
     def with_id(self, id_: object) -> str:
-        return self.path.replace("{id}", str(id_)).replace("{position}", "1")
+        return re.sub(r"\{(position|number)\}", "1", self.path.replace("{id}", str(id_)))
 
     @property
     def is_json(self) -> bool:
@@ -93,7 +103,10 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     numbers = count(1_000_000 + 1000 * advertiser.pk)
     texts = {"name": f"{word} segment", "description": f"{word} text", "domains": [f"{word}.example"]}
     segment = make_segment(advertiser, word, pk=next(numbers), **texts)
+    ruled = make_ruled(advertiser, f"{word}-ruled", pk=next(numbers), name=f"{word} ruled")
     pixel = make_pixel(advertiser, segment, pk=next(numbers), name=f"{word} pixel")
+    partner = make_partner(advertiser, word, pk=next(numbers), hosts=[f"{word}.example"])
+    piggyback = make_piggyback(segment, f"https://{word}.example/p", pk=next(numbers))
     profile = make_profile(advertiser, customer_id=f"{word}-1", email=f"{word}@example.com")
     make_member(segment, profile, starts_at=timezone.now())
     account = tell(profile, word)
@@ -101,12 +114,29 @@ def make_rows(advertiser: Advertiser, word: str) -> Rows:
     caller.get("/segments")  # the token's last use is kept to the minute: from here on nothing changes it
     return Rows(
         caller,
-        {"segments": segment.pk, "pixels": pixel.pk, "profiles": profile.pk, "reports": segment.pk}
-        | {"accounts": account.pk, "rules": segment.pk}
+        {
+            "segments": segment.pk,
+            "rule_segments": ruled.pk,
+            "pixels": pixel.pk,
+            "profiles": profile.pk,
+            "reports": segment.pk,
+        }
+        | {"accounts": account.pk, "rules": segment.pk, "partners": partner.pk, "piggybacks": piggyback.pk}
         | make_exports(segment, word, numbers),
         {"code": word, "public_key": pixel.public_key, "kind": "customer_id", "value": f"{word}-1"}
         | {"key": account.key},
     )
+
+
+def make_ruled(advertiser: Advertiser, code: str, **fields: Any) -> Segment:
+    """Make a segment by a rule that serves, and that nobody can pass."""
+    segment = make_segment(advertiser, code, kind=Segment.Kind.RULE, write_mode=Segment.WriteMode.DOMAINS, **fields)
+    rule = {"muster_rule": 1, "of": "profile", "rule": {"event": f"{code} event"}}
+    with acting_for(advertiser.pk):
+        RuleVersion.objects.create(
+            segment=segment, number=1, rule=json.dumps(rule), state="active", complete_since=timezone.now()
+        )
+    return segment
 
 
 def tell(profile: Profile, word: str) -> Account:
@@ -148,7 +178,10 @@ def make_exports(segment: Segment, word: str, numbers: Iterator[int]) -> dict[st
 
 NEVER_IDS: dict[str, object] = {
     "segments": NEVER,
+    "rule_segments": NEVER,
     "pixels": NEVER,
+    "partners": NEVER,
+    "piggybacks": NEVER,
     "profiles": NEVER_PROFILE,
     "accounts": NEVER_PROFILE,
     "destinations": NEVER,
@@ -261,14 +294,19 @@ def test_a_row_of_another_advertiser_is_one_that_never_was(a: Rows, b: Rows, pla
     assert snapshot(theirs) == before
 
 
+def needed_query(rows: Rows, operation: Operation) -> dict[str, object]:
+    """Return what an operation cannot go without."""
+    needed = {"profiles.list": ("kind", "value"), "segments.why": ("kind", "value")}
+    return {name: rows.words[name] for name in needed.get(operation.id, ())}
+
+
 @pytest.mark.spec("T15")
 def test_an_operation_without_an_id_shows_own_rows_only(a: Rows, b: Rows) -> None:
     own = 0
     for operation in operations(read_schema()):
         if operation.method == "get" and operation.is_json:
-            query = {name: a.words[name] for name in ("kind", "value") if operation.resource == "profiles"}
             path = operation.with_id(a.ids[operation.resource])
-            answer = a.caller.get(path, **(query if "{id}" not in operation.path else {}))
+            answer = a.caller.get(path, **needed_query(a, operation))
             assert answer.status_code == 200, operation
             assert CANARY not in answer.content.decode()
             own += "own" in answer.content.decode()
@@ -305,12 +343,29 @@ MATRIX = {
     "segments.accounts": (Role.VIEWER, True),
     "segments.change_members": (Role.MANAGER, False),
     "segments.transitions": (Role.VIEWER, False),
+    "segments.versions": (Role.VIEWER, False),
+    "segments.version": (Role.VIEWER, False),
+    "segments.use_version": (Role.ANALYST, False),
+    "segments.stop_build": (Role.ANALYST, False),
+    "segments.resume_build": (Role.ANALYST, False),
+    "segments.retry_build": (Role.ANALYST, False),
+    "segments.why": (Role.ANALYST, True),
     "pixels.list": (Role.MANAGER, False),
     "pixels.retrieve": (Role.MANAGER, False),
     "pixels.create": (Role.MANAGER, False),
     "pixels.partial_update": (Role.MANAGER, False),
     "pixels.destroy": (Role.MANAGER, False),
     "pixels.tags": (Role.MANAGER, False),
+    "partners.list": (Role.MANAGER, False),
+    "partners.retrieve": (Role.MANAGER, False),
+    "partners.create": (Role.MANAGER, False),
+    "partners.partial_update": (Role.MANAGER, False),
+    "partners.destroy": (Role.MANAGER, False),
+    "piggybacks.list": (Role.MANAGER, False),
+    "piggybacks.retrieve": (Role.MANAGER, False),
+    "piggybacks.create": (Role.MANAGER, False),
+    "piggybacks.partial_update": (Role.MANAGER, False),
+    "piggybacks.destroy": (Role.MANAGER, False),
     "profiles.list": (Role.VIEWER, True),
     "profiles.retrieve": (Role.VIEWER, True),
     "profiles.find": (Role.VIEWER, True),
@@ -397,10 +452,7 @@ def test_answers_are_as_the_schema_says(a: Rows) -> None:
     for operation in operations(schema):
         own = in_the_body(a, operation, a.ids, a.words) if operation.body else None
         path = operation.with_id(a.ids[operation.resource])
-        query = {
-            name: a.words[name] for name in operation.query if operation.id == "profiles.list" and name in a.words
-        }
-        own = own or (a.caller.get(path, **query) if operation.method == "get" else None)
+        own = own or (a.caller.get(path, **needed_query(a, operation)) if operation.method == "get" else None)
         if operation.id in ("runs.cancel", "runs.download"):  # the run has ended, and its files are gone
             own = a.caller.call(operation.method, path)
             assert own.status_code == 409

@@ -1,5 +1,6 @@
 """The API as integrations meet it: curl, the real server, a real worker; the commands are those of docs/api.md."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -49,7 +50,7 @@ class Shell:
 
 def make_rows(folder_name: str) -> tuple[str, dict[str, int | UUID]]:
     """Make what the documentation speaks of; return a token and the ids by what they are called there."""
-    advertiser = make_advertiser(name=f"API {folder_name}")
+    advertiser = make_advertiser(name=f"API {folder_name}", redirect_hosts=["ad.partner.example"])
     segment = make_segment(advertiser, "basket")
     make_profile(advertiser, email="jo@example.com")
     person = make_profile(advertiser, customer_id="C-1001")
@@ -87,14 +88,15 @@ def test_every_command_of_the_documentation_works(live_muster: LiveMuster, live_
     answers: dict[str, tuple[int, str]] = {}
     for command in commands:
         answers[command] = shell.run(with_ids(command, ids))
-        if '"export": 7' in command:
-            run = re.search(r'"id":(\d+)', answers[command][1])
-            assert run, answers[command]
-            ids["runs/81"] = int(run[1])
-            await_end(shell, ids["runs/81"])
-    refused = {command: answer for command, answer in answers.items() if answer[0] >= 300}
-    # The run has ended when the page comes to cancelling it.
-    assert [(answer[0], "cancel" in command) for command, answer in refused.items()] == [(409, True)], refused
+        for mark, (place, await_it) in MAKE.items():
+            if mark in command:
+                made = re.search(r'"id":(\d+)', answers[command][1])
+                assert made, answers[command]
+                ids[place] = int(made[1])
+                await_it(shell, ids[place])
+    refused = {command.split()[1]: answer[0] for command, answer in answers.items() if answer[0] >= 300}
+    # No build has failed, and the run has ended when the page comes to cancelling it.
+    assert refused == {'"$MUSTER/segments/13/build/retry"': 409, '"$MUSTER/runs/81/cancel"': 409}, answers
     assert [file.name for file in tmp_path.iterdir()] != []
 
 
@@ -104,6 +106,23 @@ def await_end(shell: Shell, run: int) -> None:
         return "delivered" if '"state":"delivered"' in body else None
 
     until(state, f"run {run} is delivered by the worker")
+
+
+def await_built(shell: Shell, segment: int) -> None:
+    def serving() -> Any:
+        _, body = shell.run(f'muster "$MUSTER/segments/{segment}"')
+        return json.loads(body)["freshness"]["serving_version"]
+
+    until(serving, f"the rule of segment {segment} is built by the worker")
+
+
+# What a command makes -> what it is called in those that follow, and what to wait for.
+MAKE = {
+    '"export": 7': ("runs/81", await_end),
+    '"kind": "rule"': ("segments/13", await_built),
+    '/partners" -d': ("partners/4", lambda *_: None),
+    '/piggybacks" -d': ("piggybacks/6", lambda *_: None),
+}
 
 
 @pytest.mark.parametrize(

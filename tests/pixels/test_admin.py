@@ -180,6 +180,61 @@ def test_options_that_do_not_exist_are_the_defaults(browser: Client, pixel: Pixe
     )
 
 
+REDIRECT = "https://ad.partner.example/pixel?a=1&gdpr=${GDPR}"
+ENCODED = "https%3A%2F%2Fad.partner.example%2Fpixel%3Fa%3D1%26gdpr%3D%24%7BGDPR%7D"
+
+
+@pytest.fixture
+def redirecting(kettle: Advertiser) -> Advertiser:
+    kettle.redirect_hosts = ["ad.partner.example"]
+    kettle.save()
+    return kettle
+
+
+@pytest.mark.parametrize(("address", "before"), [("pixel", "?"), ("number", "&"), ("code", "&")])
+def test_a_tag_sends_the_browser_on(
+    browser: Client, redirecting: Advertiser, pixel: Pixel, address: str, before: str
+) -> None:
+    tag = tag_of(browser, pixel, form="image", address=address, redirect=REDIRECT)
+    assert tag["url"].endswith(f"{before}redir={ENCODED}")
+    assert f"redir={ENCODED}" in tag["html"]
+    assert tag_of(browser, pixel, form="server", redirect=REDIRECT) == tag_of(browser, pixel, form="server")
+    hints = tag_of(browser, pixel, form="script", redirect=REDIRECT)["hints"]
+    assert any("for a script" in hint for hint in hints)
+
+
+@pytest.mark.parametrize(
+    ("redirect", "why"),
+    [
+        ("http://ad.partner.example/", "begins with https://"),
+        ("https://evil.example/", "The host evil.example is not among your redirect hosts. Add it there first."),
+        ("https://ad.partner.example@evil.example/", "without a user"),
+        ("https://ad.partner.example/" + "x" * 2048, "at most 2048 characters"),
+        ('"><script>alert(1)</script>', "begins with https://"),
+    ],
+)
+def test_a_redirect_that_nobody_would_be_sent_to_is_left_out(
+    browser: Client, redirecting: Advertiser, pixel: Pixel, redirect: str, why: str
+) -> None:
+    tag = tag_of(browser, pixel, form="image", redirect=redirect)
+    plain = tag_of(browser, pixel, form="image")
+    assert (tag["html"], tag["url"], tag["hints"][1:]) == (plain["html"], plain["url"], plain["hints"])
+    assert tag["hints"][0].startswith("The redirect is left out. ")
+    assert why in tag["hints"][0]
+    page = browser.get(f"{LIST}{pixel.pk}/tag/", {"redirect": redirect}).content.decode()
+    assert "<script>alert(1)" not in page
+
+
+def test_a_download_and_a_mail_have_the_redirect(browser: Client, redirecting: Advertiser, pixel: Pixel) -> None:
+    page = browser.get(f"{LIST}{pixel.pk}/tag/", {"form": "image", "redirect": REDIRECT}).content.decode()
+    assert f"redirect={ENCODED}" in page
+    file = browser.get(f"{LIST}{pixel.pk}/tag/", {"as": "txt", "form": "image", "redirect": REDIRECT})
+    assert ENCODED in file.content.decode()
+    body = {"form": "image", "redirect": REDIRECT, "addresses": "a@x.example", "note": ""}
+    assert browser.post(f"{LIST}{pixel.pk}/tag/", body).status_code == 302
+    assert ENCODED in mail.outbox[0].body
+
+
 def test_a_first_party_host_can_be_chosen(browser: Client, kettle: Advertiser, pixel: Pixel) -> None:
     kettle.first_party_hosts = ["px.shop.example"]
     kettle.save()

@@ -56,6 +56,12 @@ class TestSegments:
         assert caller.get("/segments").json() == {"results": [], "next_cursor": None}
         assert Segment.all_advertisers.get(pk=segment["id"]).deleted_at is not None
 
+    def test_a_segment_is_switched_off_and_on(self, caller: Caller, segment: Segment) -> None:
+        for is_active in (False, True):
+            assert caller.patch(f"/segments/{segment.pk}", {"is_active": is_active}).json()["is_active"] is is_active
+            segment.refresh_from_db()
+            assert segment.is_active is is_active
+
     def test_what_was_read_can_be_sent_back(self, caller: Caller, segment: Segment) -> None:
         read = caller.get(f"/segments/{segment.pk}").json()
         changed = caller.patch(f"/segments/{segment.pk}", read | {"size": 9, "kind": "rule", "id": 1})

@@ -4,8 +4,8 @@ import pytest
 
 from segments.models import Transition
 from tests.factories import make_segment
-from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.engine.door import Door
+from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.rules.facts import at
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.spec("rules.md 2.11")]

@@ -1,0 +1,1 @@
+"""Pixels, partners and piggyback pixels through the API."""

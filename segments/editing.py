@@ -1,0 +1,77 @@
+"""What may be changed of a segment, by its kind, and how: its rule and whether it is active are more than columns."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from segments.checking import check
+from segments.models import Segment
+from segments.rules.refusals import RuleRefused
+from segments.surroundings import surroundings_of
+from segments.versions import pause, resume, save_rule, users_of
+
+# What says how people are put in. Those of a rule follow from it.
+_OF_PIXELS = (
+    "lifetime_minutes",
+    "longest_lifetime_minutes",
+    "refire",
+    "value_from",
+    "value_to",
+    "re_add",
+    "write_mode",
+    "domains",
+    "are_domains_enforced",
+    "removing",
+    "id_syncs_per_fire",
+)
+
+
+def check_change(old: Segment | None, new: Segment) -> None:
+    """Raise `ValidationError` where a segment, as it would be saved, has what its kind does not have.
+
+    `old` is the segment as it is, None for a new one.
+    """
+    problems: dict[str, str] = {}
+    if new.kind == Segment.Kind.RULE:
+        before = old or Segment()
+        changed = [name for name in _OF_PIXELS if getattr(new, name) != getattr(before, name)]
+        problems = dict.fromkeys(
+            changed, "Only a segment of the kind “pixel” has this: here the rule says who is in."
+        )
+    if old is not None and old.code != new.code:
+        if new.kind == Segment.Kind.RULE:
+            problems["code"] = "It stays: rules of others name the segment by it, and shares are drawn by it."
+        elif names := sorted({f"“{version.segment.name}”" for version in users_of(old)}):
+            problems["code"] = f"{', '.join(names)} use “{old.code}” in their rules. Change them first."
+    if problems:
+        raise ValidationError(problems)
+
+
+@transaction.atomic
+def change_segment(segment: Segment, columns: dict[str, Any], *, rule: str | None = None) -> None:
+    """Save columns of a segment that was checked, and its rule if there is one; raise `NotAllowed`, `RuleRefused`.
+
+    No other column is written: the version that serves may be switched at the same time.
+    """
+    wanted = dict(columns)
+    is_active = wanted.pop("is_active", None) if segment.kind == Segment.Kind.RULE else None
+    for name, value in wanted.items():
+        setattr(segment, name, value)
+    saved = None if rule is None else _checked(segment, rule)
+    segment.save(update_fields=None if segment.pk is None else list(wanted))
+    if is_active and not segment.is_active:
+        resume(segment)
+    if saved is not None:
+        save_rule(segment, saved)
+    if is_active is False and segment.is_active:
+        pause(segment)
+
+
+def _checked(segment: Segment, rule: str) -> str:
+    """Return the saved form of a rule for a segment."""
+    around = surroundings_of(segment.advertiser_id)
+    checked = check(rule, segment.advertiser_id, around, own_key=segment.code)
+    if checked.saved is None:
+        raise RuleRefused(checked.problems)
+    return checked.saved
