@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.utils import DataError, ProgrammingError
 from django.utils import timezone
 
@@ -68,7 +69,9 @@ def build(*, now: datetime | None = None, progress: Progress = lambda _: None) -
 def _build(now: datetime | None, progress: Progress) -> Built:
     switched = failed = 0
     heard = (now or timezone.now()) - (timedelta(0) if now else HEARD_AFTER)
-    leads = RuleVersion.all_advertisers.filter(state=State.BUILDING, lead=None, created_at__lte=heard)
+    leads = RuleVersion.all_advertisers.filter(
+        state=State.BUILDING, lead=None, created_at__lte=heard, stopped_at=None
+    )
     for lead in leads.order_by("id"):
         group = [lead, *RuleVersion.all_advertisers.filter(lead=lead, state=State.BUILDING).order_by("id")]
         try:
@@ -80,6 +83,24 @@ def _build(now: datetime | None, progress: Progress) -> Built:
             failed += 1
     _refresh(now, progress)
     return Built(switched, failed)
+
+
+def stop(version: RuleVersion, at: datetime | None = None) -> bool:
+    """Let the building rest after the chunk that is under way; return whether it does. Facts keep true what is built.
+
+    Versions that are built together rest together.
+    """
+    return _lead_of(version).filter(stopped_at=None).update(stopped_at=at or timezone.now()) == 1
+
+
+def go_on(version: RuleVersion) -> bool:
+    """Let the building go on where it was stopped; return whether it does."""
+    return _lead_of(version).exclude(stopped_at=None).update(stopped_at=None) == 1
+
+
+def _lead_of(version: RuleVersion) -> QuerySet[RuleVersion]:
+    """Return the row, while it is being built, that tells how far a version is."""
+    return RuleVersion.all_advertisers.filter(pk=version.lead_id or version.pk, state=State.BUILDING)
 
 
 def _entries(group: list[RuleVersion]) -> list[Entry]:
@@ -100,7 +121,7 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
         versions.update(profiles_total=total)
     while True:
         with transaction.atomic():
-            found = versions.filter(state=version.state).first()
+            found = versions.filter(state=version.state, stopped_at=None).first()
             if found is None:
                 return False
             profiles = _next_profiles(found)

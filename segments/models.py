@@ -188,6 +188,8 @@ class RuleVersion(TenantModel):
     built_to = models.UUIDField(null=True)
     profiles_done = models.BigIntegerField(default=0)
     profiles_total = models.BigIntegerField(default=0)
+    # Somebody has stopped the building. Facts keep true what is built, so it goes on where it was.
+    stopped_at = models.DateTimeField(null=True)
     # What repeats is written out up to a horizon only; from this instant on it is written out anew.
     refresh_at = models.DateTimeField(null=True)
 

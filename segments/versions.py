@@ -4,6 +4,7 @@ While a version is built, facts keep both true. One instant, the switch, lets th
 between the two join or leave. Segments that use the edited one are built and switched with it.
 """
 
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +20,13 @@ from segments.rules.catalogue import Catalogue
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
+from segments.rules.refusals import RuleRefused
 from segments.rules.writing import write
 from segments.surroundings import rule_of
 from segments.sweeper import sweep_segment
 
 State = RuleVersion.State
+PAUSED = "The segment is paused. Resume it first."
 
 
 class NotAllowed(Exception):
@@ -48,7 +51,7 @@ def save_rule(
         raise NotAllowed("Members of this segment are put in by pixels, the API or an upload.")
     rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
     if not segment.is_active:
-        raise NotAllowed("The segment is paused. Resume it first.")
+        raise NotAllowed(PAUSED)
     if rule.of != "profile":
         raise NotAllowed("A segment has profiles for members; a rule about accounts has none to give it.")
     # Two edits at once come one after the other.
@@ -96,6 +99,18 @@ def resume(segment: Segment, *, author: User | None = None, at: datetime | None 
     return _begin(segment, rule, author, at or timezone.now())
 
 
+@transaction.atomic
+def build_again(version: RuleVersion, *, author: User | None = None, at: datetime | None = None) -> RuleVersion:
+    """Begin anew what could not be built; raise `NotAllowed` where that is no question any more."""
+    segment = Segment.all_advertisers.select_for_update().get(pk=version.segment_id)
+    if not segment.is_active:
+        raise NotAllowed(PAUSED)
+    newest = RuleVersion.all_advertisers.filter(segment=segment).latest("number")
+    if newest.pk != version.pk or newest.state != State.FAILED:
+        raise NotAllowed("Something has changed meanwhile. Look at the page again.")
+    return _begin(segment, version.rule, author, at or timezone.now())
+
+
 def users_of(segment: Segment) -> list[RuleVersion]:
     """Return the versions, serving or being built, of rules that name a segment."""
     return [
@@ -103,8 +118,16 @@ def users_of(segment: Segment) -> list[RuleVersion]:
         for version in RuleVersion.all_advertisers.filter(
             advertiser_id=segment.advertiser_id, state__in=[State.ACTIVE, State.BUILDING], segment__deleted_at=None
         ).select_related("segment")
-        if version.segment_id != segment.pk and segment.code in segments_named(rule_of(version.rule))
+        if version.segment_id != segment.pk and segment.code in _named_by(version)
     ]
+
+
+def _named_by(version: RuleVersion) -> Collection[str]:
+    """Return the segments that a rule names: none where this version of Muster cannot read it."""
+    try:
+        return segments_named(rule_of(version.rule))
+    except RuleRefused:
+        return ()
 
 
 def _serve_nobody(segment: Segment) -> None:
