@@ -1,4 +1,4 @@
-"""The form of a segment: what a marketer fills in, in plain words."""
+"""The form of a segment that pixels fill, and what all segments' forms have: a name, and a code that is free."""
 
 from typing import Any
 
@@ -9,37 +9,19 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 from audience.admin.base import TenantForm
 from audience.admin.fields import LifetimeField
 from segments.models import DEFAULT_LIFETIME_MINUTES, Segment
+from segments.versions import users_of
 
 CODE_TAKEN = "You have a segment with this code already. Capitals do not matter."
 LONGEST_CODE = 50
 
 
-class SegmentForm(TenantForm):
-    """A segment; its code is taken from the name where nobody wrote one."""
+def names_of_users(segment: Segment) -> str:
+    """Return the names of the segments whose rules use a segment: “Fans”, “Buyers”."""
+    return ", ".join(sorted({f"“{version.segment.name}”" for version in users_of(segment)}))
 
-    lifetime_minutes = LifetimeField(
-        label="Keep members for",
-        initial=DEFAULT_LIFETIME_MINUTES,
-        validators=Segment._meta.get_field("lifetime_minutes").validators,
-        help_text="Each new fire starts the time afresh. At most 180 days.",
-    )
-    longest_lifetime_minutes = LifetimeField(
-        label="Tags may ask for up to",
-        required=False,
-        validators=Segment._meta.get_field("longest_lifetime_minutes").validators,
-        help_text="A tag that asks for more gets this. Empty: as long as members are kept.",
-    )
-    is_pixel_wanted = forms.BooleanField(
-        label="Make a pixel for it",
-        required=False,
-        initial=True,
-        widget=UnfoldBooleanSwitchWidget,
-        help_text="A pixel of the same name that adds visitors to this segment.",
-    )
 
-    class Meta:
-        model = Segment
-        fields = "__all__"
+class CodedForm(TenantForm):
+    """A segment with a name and a code; the code is taken from the name where nobody wrote one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,3 +47,39 @@ class SegmentForm(TenantForm):
 
     def _others(self) -> Any:
         return Segment.objects.filter(deleted_at=None).exclude(pk=self.instance.pk)
+
+
+class SegmentForm(CodedForm):
+    """A segment whose members are put in by pixels, the API or an upload."""
+
+    lifetime_minutes = LifetimeField(
+        label="Keep members for",
+        initial=DEFAULT_LIFETIME_MINUTES,
+        validators=Segment._meta.get_field("lifetime_minutes").validators,
+        help_text="Each new fire starts the time afresh. At most 180 days.",
+    )
+    longest_lifetime_minutes = LifetimeField(
+        label="Tags may ask for up to",
+        required=False,
+        validators=Segment._meta.get_field("longest_lifetime_minutes").validators,
+        help_text="A tag that asks for more gets this. Empty: as long as members are kept.",
+    )
+    is_pixel_wanted = forms.BooleanField(
+        label="Make a pixel for it",
+        required=False,
+        initial=True,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="A pixel of the same name that adds visitors to this segment.",
+    )
+
+    class Meta:
+        model = Segment
+        fields = "__all__"
+
+    def clean_code(self) -> str:
+        """Return the code; rules of other segments may name it as it is."""
+        code = super().clean_code()
+        stored = Segment.objects.filter(pk=self.instance.pk).first()
+        if stored is not None and stored.code != code and (names := names_of_users(stored)):
+            raise forms.ValidationError(f"The rules of {names} ask for “{stored.code}”. Change these first.")
+        return code
