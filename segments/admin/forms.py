@@ -76,6 +76,11 @@ class SegmentForm(CodedForm):
         model = Segment
         fields = "__all__"
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "is_active" in self.fields and (names := names_of_users(self.instance)):
+            self.fields["is_active"].help_text += f" The rules of {names} ask for it."
+
     def clean_code(self) -> str:
         """Return the code; rules of other segments may name it as it is."""
         code = super().clean_code()

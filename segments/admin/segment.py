@@ -133,8 +133,9 @@ class SegmentAdmin(RemovableAdmin):
         sizes = counts.sizes(rows, now) if rows else {}
         today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
         lines = trends(rows, sizes, today, TREND_DAYS)
+        works = versions.works_of(rows)
         for row in rows:
-            row.size_now, row.trend = sizes.get(row.pk, 0), lines[row.pk]
+            row.size_now, row.trend, row.work = sizes.get(row.pk, 0), lines[row.pk], works.get(row.pk)
 
     @admin.display(description="Segment", ordering="name")
     def name_and_code(self, row: Any) -> str:
@@ -155,7 +156,11 @@ class SegmentAdmin(RemovableAdmin):
 
     @admin.display(description="Who may write", ordering="write_mode")
     def writes(self, row: Any) -> str:
-        return "its rule" if has_rule(row) else str(row.get_write_mode_display()).partition(":")[0]
+        if not has_rule(row):
+            return str(row.get_write_mode_display()).partition(":")[0]
+        if row.work is None:
+            return "its rule"
+        return format_html('its rule <span class="m-state m-state--{}">{}</span>', row.work.tone, row.work.label)
 
     @admin.display(description="Active", ordering="is_active", boolean=True)
     def is_on(self, row: Any) -> bool:

@@ -1,7 +1,7 @@
 """The versions of a segment's rule on pages: their list with what each changed, and the buttons that act on them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -38,6 +38,21 @@ def sentence_of(text: str, english: English) -> str:
         return english.sentence(rule_of(text))
     except RuleRefused:
         return UNREADABLE
+
+
+class Work(NamedTuple):
+    """What goes on with a rule that a list should tell."""
+
+    tone: str
+    label: str
+
+
+def works_of(segments: Collection[Segment]) -> dict[int, Work]:
+    """Return, by segment, that its newest version is being built or could not be; in one statement for all."""
+    newest = RuleVersion.objects.filter(segment__in=segments).order_by("segment_id", "-number").distinct("segment_id")
+    works = {State.BUILDING: "being built", State.FAILED: "not built"}
+    found = newest.values_list("segment_id", "state")
+    return {key: Work(_TONES[state], works[State(state)]) for key, state in found if state in works}
 
 
 def versions_page(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:

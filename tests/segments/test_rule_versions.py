@@ -13,7 +13,7 @@ from segments import building
 from segments.models import Membership, RuleVersion, Segment
 from segments.versions import pause
 from tests.admins import at_work
-from tests.factories import make_advertiser, make_profile
+from tests.factories import make_advertiser, make_profile, make_segment
 from tests.segments.asked import viewed
 from tests.segments.ruled import VIEWED, build_all, edit, make_ruled, states
 
@@ -205,6 +205,37 @@ def test_an_unreadable_rule_spoils_no_other_page(browser: Client, kettle: Advert
     assert "cannot be read" in page(browser, fans, "versions")
     assert "Live" in page(browser, other)
     assert browser.get(link(other, "delete")).status_code == 200
+
+
+def test_the_list_tells_what_is_being_built_and_what_could_not_be(browser: Client, fans: Segment) -> None:
+    assert "m-state" not in browser.get(LIST).content.decode()
+    version = edit(fans, WIDER)
+    assert "being built" in browser.get(LIST).content.decode()
+    RuleVersion.all_advertisers.filter(pk=version.pk).update(state="failed")
+    assert "not built" in browser.get(LIST).content.decode()
+
+
+def test_a_first_rule_that_failed_is_resumed(browser: Client, kettle: Advertiser) -> None:
+    fresh = make_segment(kettle, "fresh", kind=Segment.Kind.RULE)
+    assert "No rule has been saved yet." in page(browser, fresh)
+    version = edit(fresh, VIEWED)
+    RuleVersion.all_advertisers.filter(pk=version.pk).update(state="failed")
+    assert "Version 1 could not be built" in page(browser, fresh)
+    press(browser, fresh, "pause")
+    press(browser, fresh, "resume")
+    build_all()
+    assert states(fresh) == [(1, "failed"), (2, "active")]
+
+
+def test_a_rule_segment_without_a_rule_is_not_resumed(browser: Client, kettle: Advertiser) -> None:
+    bare = make_segment(kettle, "bare", kind=Segment.Kind.RULE, is_active=False)
+    assert "has no rule yet" in press(browser, bare, "resume")
+
+
+def test_switching_off_a_segment_of_pixels_names_whose_rules_ask_for_it(browser: Client, kettle: Advertiser) -> None:
+    cart = make_segment(kettle, "cart")
+    make_ruled(kettle, "buyers", {"segment": "cart", "in": True})
+    assert "The rules of “Buyers” ask for it." in page(browser, cart, "change")
 
 
 def test_buttons_take_no_get(browser: Client, fans: Segment) -> None:
