@@ -15,7 +15,8 @@ from audience.admin.fields import in_words
 from audience.admin.pages import PagedAdmin
 from audience.models import Role
 from segments import counts
-from segments.admin import versions
+from segments.admin.rule_buttons import dependents, links_of
+from segments.admin.versions import sentence_of
 from segments.checking import english_of
 from segments.freshness import freshness_of
 from segments.membership import holds
@@ -34,7 +35,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> 
     seat = taken_seat(request)
     today = now.astimezone(ZoneInfo(seat.advertiser.time_zone)).date()
     days = counts.days(segment, today - timedelta(days=TREND_DAYS - 1), today, at=now)
-    uses = [use.shown_to(request) for use in versions.dependents(page_admin, segment)]
+    uses = [use.shown_to(request) for use in dependents(page_admin, segment)]
     context = {
         "segment": segment,
         "lifetime": in_words(segment.lifetime_minutes),
@@ -47,7 +48,7 @@ def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> 
         "may_change": page_admin.has_change_permission(request, segment),
         "may_get_tag": seat.is_at_least(Role.MANAGER),
         "uses": [use for use in uses if use],
-        "links": versions.links_of(page_admin, segment),
+        "links": links_of(page_admin, segment),
     }
     if segment.kind == Segment.Kind.PIXEL:
         return page_admin.render_page(request, segment, "segments/admin/overview.html", "overview", **context)
@@ -64,8 +65,8 @@ def _of_rule(segment: Segment, now: datetime) -> dict[str, Any]:
     return {
         "fresh": fresh,
         "rule": fresh.shown.rule if fresh.shown else "",
-        "sentence": versions.sentence_of(fresh.shown.rule, english) if fresh.shown else "",
-        "building_says": versions.sentence_of(fresh.building.rule, english) if fresh.building else "",
+        "sentence": sentence_of(fresh.shown.rule, english) if fresh.shown else "",
+        "building_says": sentence_of(fresh.building.rule, english) if fresh.building else "",
         "built": _built(fresh.progress) if fresh.progress else None,
         "behind_seconds": round(fresh.behind.total_seconds()),
         "causes": _causes(segment),

@@ -21,7 +21,7 @@ from audience.admin.pages import ObjectPage, RemovableAdmin, Use
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
-from segments.admin import neighbours, reports, rule_form, rules, versions, why
+from segments.admin import neighbours, reports, rule_buttons, rule_form, rules, versions, why
 from segments.admin.forms import SegmentForm, names_of_users
 from segments.admin.overview import overview
 from segments.admin.trends import trends
@@ -47,7 +47,10 @@ class SegmentAdmin(RemovableAdmin):
         ObjectPage("overview", "Overview", overview),
         ObjectPage("versions", "Versions", versions.versions_page, has_it=has_rule),
         ObjectPage("why", "Why", why.why_page, is_tab=False),
-        *(ObjectPage(name, "", view, Role.ANALYST, is_tab=False, has_it=has_rule) for name, view in versions.BUTTONS),
+        *(
+            ObjectPage(name, "", view, Role.ANALYST, is_tab=False, has_it=has_rule)
+            for name, view in rule_buttons.BUTTONS
+        ),
     )
     deleting_means = (
         "Nobody is in it any more, and it can no longer be found here. Fires of tags that still name it are "
@@ -219,4 +222,4 @@ class SegmentAdmin(RemovableAdmin):
         size = counts.size(row, timezone.now())
         if size:
             yield Use("Members", f"{size:,}", "are in no longer")
-        yield from versions.dependents(self, row)
+        yield from rule_buttons.dependents(self, row)

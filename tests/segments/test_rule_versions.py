@@ -72,6 +72,14 @@ def test_time_that_nobody_has_published_is_behind(browser: Client, fans: Segment
     assert '<span class="m-stat__value">0</span>' in shown
 
 
+def test_the_horizon_of_what_repeats_is_no_change(browser: Client, kettle: Advertiser) -> None:
+    make_profile(kettle)
+    no_birthday = {"not": {"attribute": "birthday", "anniversary": {"within_next": "7d"}}}
+    shown = page(browser, make_ruled(kettle, node=no_birthday))
+    assert '<span class="m-stat__value">1</span>' in shown
+    assert "The next change by time" not in shown
+
+
 def test_versions_tell_what_changed_in_words_and_in_lines(browser: Client, fans: Segment) -> None:
     edit(fans, WIDER)
     build_all()
