@@ -5,11 +5,12 @@ as bits, and the numbers of groups, and of the rule without one condition, follo
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import and_, or_
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +20,7 @@ from segments.estimates import Estimate
 from segments.rules.compiling.sql import AS_OF_SQL, Sql, duration, join, opposite, sql
 from segments.rules.nodes import children
 from segments.rules.timeline import Compiled, Surroundings, compile_rule, values_of
-from segments.rules.tree import AllOf, AnyOf, Node, Not, Path, Rule
+from segments.rules.tree import AllOf, AnyOf, IsMember, Node, Not, Path, Rule, SegmentCondition
 from segments.sample import Sample, sample_of
 from segments.statements import TooSlow, reading_for
 
@@ -121,6 +122,26 @@ def preview(rule: Rule, surroundings: Surroundings, advertiser_id: int) -> Previ
         tuple(ids[:EXAMPLES]),
         asked < len(sample.ids),
     )
+
+
+class Moves(NamedTuple):
+    """What an edit would change at once: who would come in, stay and go (rules.md 2.13)."""
+
+    joins: Estimate
+    stays: Estimate
+    leaves: Estimate
+
+
+def preview_edit(rule: Rule, key: str, surroundings: Surroundings, advertiser_id: int) -> Moves:
+    """Compare a rule with that of the segment `key`, which serves; raise `TooSlow` as `preview` does."""
+    deadline = monotonic() + settings.MUSTER_PREVIEW_SECONDS
+    serving = SegmentCondition(segments=(key,), asks=IsMember(True), path=("serving",))
+    either = replace(rule, root=AnyOf((rule.root, serving)))
+    sample = sample_of(advertiser_id, rule.of, settings.MUSTER_PREVIEW_SECONDS)
+    answers = _ask(either, compile_rule(either, surroundings), sample, timezone.now(), deadline)
+    new, old = answers.of(rule.root), answers.of(serving)
+    hits = (new & ~old, new & old, old & ~new)
+    return Moves(*(Estimate(some.bit_count(), len(answers.ids), sample.everybody) for some in hits))
 
 
 class _Answers:

@@ -4,6 +4,7 @@ Rows are made from the models themselves: a new model is in it without being nam
 """
 
 import itertools
+import json
 import uuid
 from collections.abc import Iterator
 from datetime import date, time
@@ -19,6 +20,7 @@ from django.db import models
 from django.utils import timezone
 
 from audience.models import Advertiser, Role, TeamMembership
+from segments.models import RuleVersion, Segment
 
 CANARY = "Zilpzalp"
 NEVER_NUMBER = 999_999_999
@@ -50,6 +52,7 @@ class Flock:
         )
         for model in tenant_models():
             self.row(model)
+        self.by_rule = self._segment_by_rule()
         TeamMembership.objects.filter(advertiser=self.advertiser).update(role=Role.OWNER)
         self._log()
 
@@ -65,6 +68,22 @@ class Flock:
         model._base_manager.bulk_create([row])
         self.rows[model] = model._base_manager.get(pk=row.pk)
         return self.rows[model]
+
+    def rows_of(self, model: type[models.Model]) -> list[Any]:
+        """Return every row of a model whose pages differ: segments are filled by pixels or by a rule."""
+        return [self.row(model), *([self.by_rule] if model is Segment else [])]
+
+    def _segment_by_rule(self) -> Segment:
+        rule = json.dumps({"muster_rule": 1, "of": "profile", "rule": {"event": self.mark}})
+        values = {"name": self.mark, "code": "by-rule", "kind": Segment.Kind.RULE, "advertiser": self.advertiser}
+        if self._numbers:
+            values["id"] = next(self._numbers)
+        segment = Segment.all_advertisers.create(**values)
+        of_it = {"advertiser": self.advertiser, "segment": segment, "author": self.user}
+        states = RuleVersion.State
+        for number, state in enumerate((states.SUPERSEDED, states.ACTIVE, states.BUILDING, states.FAILED), 1):
+            RuleVersion.all_advertisers.create(number=number, rule=rule, state=state, failure=self.mark, **of_it)
+        return segment
 
     def _value(self, field: Any) -> Any:
         if isinstance(field, models.ForeignKey):

@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.spec("T16")]
 SEATS = [(Role.VIEWER, False), (Role.ANALYST, False), (Role.ANALYST, True), (Role.MANAGER, True), (Role.OWNER, True)]
 NAMES = [f"{role.value}{' with people' if people else ''}" for role, people in SEATS]
 PART = CANARY[:5].lower()
+_SENT = {"post": "yes", "name": "x", "_save": "1", "version": "1", "rule": "{}"}
 _LEADS_OUT = ("/admin/logout/", "/admin/jsi18n/")
 
 
@@ -163,11 +164,11 @@ def test_every_page_of_a_foreign_row(crawler: Crawler) -> None:
     for place in places():
         if not place.takes_row or not has_advertiser(place.model):
             continue
-        row = crawler.theirs.row(place.model)
-        keys = (row.pk, never(row))
-        for method, body in ((crawler.get, {}), (crawler.post, {"post": "yes", "name": "x", "_save": "1"})):
-            answers = [method(place.link(pk), body) for pk in keys]
-            crawler.alike(*answers, f"{method.__name__} {place.name}", _asked(keys))
+        for row in crawler.theirs.rows_of(place.model):
+            keys = (row.pk, never(row))
+            for method, body in ((crawler.get, {}), (crawler.post, _SENT)):
+                answers = [method(place.link(pk), body) for pk in keys]
+                crawler.alike(*answers, f"{method.__name__} {place.name}", _asked(keys))
 
 
 def test_foreign_ids_in_addresses(crawler: Crawler) -> None:

@@ -28,6 +28,8 @@ class ObjectPage:
     role: Role = Role.VIEWER
     # A page without a tab answers scripts and forms of the others.
     is_tab: bool = True
+    # The rows that have it; of others it is not found.
+    has_it: Callable[[Any], bool] = lambda row: True
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class PagedAdmin(TenantAdmin):
         return seat is not None and seat.is_at_least(page.role)
 
     def tabs(self, request: HttpRequest, row: Model, active: str) -> list[Tab]:
-        shown = [page for page in self.all_pages() if page.is_tab and self.may_open(request, page)]
+        shown = [
+            page for page in self.all_pages() if page.is_tab and page.has_it(row) and self.may_open(request, page)
+        ]
         tabs = [Tab(page.title, self.url_of(row, page.name), page.name == active) for page in shown]
         if self.form_tab:
             tabs.append(Tab(self.form_tab, self.url_of(row, "change"), active == "change"))
@@ -119,7 +123,7 @@ class PagedAdmin(TenantAdmin):
             row = self.get_object(request, unquote(object_id))
             if not self.has_view_permission(request, row) or not self.may_open(request, page):
                 raise PermissionDenied
-            if row is None:
+            if row is None or not page.has_it(row):
                 raise Http404(NOT_FOUND)
             return page.view(self, request, row)
 

@@ -134,14 +134,18 @@ def _one_of(text: str, known: list[str]) -> str:
     return text if text in known else ""
 
 
+def _is_filled_by_pixels(segment: Segment) -> bool:
+    return segment.kind == Segment.Kind.PIXEL
+
+
 PIXEL_PAGES = (
     ObjectPage("live", "Live view", live_of_pixel, Role.MANAGER),
     ObjectPage("live/fires", "Fires", fires_of_pixel, Role.MANAGER, is_tab=False),
     ObjectPage("test", "Test", test, Role.MANAGER),
 )
 SEGMENT_PAGES = (
-    ObjectPage("live", "Live view", live_of_segment, Role.MANAGER),
-    ObjectPage("live/fires", "Fires", fires_of_segment, Role.MANAGER, is_tab=False),
+    ObjectPage("live", "Live view", live_of_segment, Role.MANAGER, has_it=_is_filled_by_pixels),
+    ObjectPage("live/fires", "Fires", fires_of_segment, Role.MANAGER, is_tab=False, has_it=_is_filled_by_pixels),
 )
 KEY_PAGES = (
     ObjectPage("live", "Live view", live_of_key, Role.MANAGER),

@@ -10,9 +10,10 @@ from audience.admin.sections import Section, tells_of_profiles
 from audience.models import Profile
 from audience.timeline import Entry, Mark, adds_to_timelines
 from segments.membership import holds
-from segments.models import Membership, Transition
+from segments.models import Membership, Segment, Transition
 
 MEMBERSHIPS_SHOWN = 100
+OTHERS_SHOWN = 200
 LARGEST_ID = 2**63 - 1
 # Of what happened at one instant, a transition is newer than the event that brought it: its key is the greatest.
 _FIRST_KEY = 0xFFFF << 112
@@ -20,10 +21,13 @@ _FIRST_KEY = 0xFFFF << 112
 
 @tells_of_profiles
 def memberships(profile: Profile) -> Section:
-    """Tell in which segments the profile is now."""
+    """Tell in which segments the profile is now, and lead to why; of those by rules that it is not in, too."""
     rows = Membership.objects.filter(holds(timezone.now()), profile_id=profile.pk, segment__deleted_at=None)
     found = list(rows.select_related("segment").order_by("segment__name")[:MEMBERSHIPS_SHOWN])
-    return Section("In these segments now", "segments/admin/memberships.html", {"memberships": found})
+    by_rules = Segment.objects.filter(kind=Segment.Kind.RULE, deleted_at=None)
+    others = by_rules.exclude(pk__in=rows.values("segment_id")).order_by("name")[:OTHERS_SHOWN]
+    told = {"profile": profile, "memberships": found, "others": others}
+    return Section("In these segments now", "segments/admin/memberships.html", told)
 
 
 @adds_to_timelines

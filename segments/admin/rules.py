@@ -3,40 +3,34 @@
 Without JavaScript the page's buttons ask the same; the script asks for the same parts of a page and puts them in.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from audience.admin.base import TenantAdmin, taken_seat
-from audience.admin.profile import note_look
-from audience.finding import profiles_behind
-from audience.models import Account, Advertiser, Profile
-from audience.teams import Seat
+from audience.teams import NOT_FOUND, Seat
 from audience.tenancy import NoAdvertiser, current_advertiser_id
+from segments.admin.why import explained
 from segments.checking import check, english_of
 from segments.knowledge import Knowledge
-from segments.preview import TOO_MANY, TOO_SLOW, Preview, count_exactly, preview
+from segments.models import Segment
+from segments.preview import TOO_MANY, TOO_SLOW, Moves, Preview, count_exactly, preview, preview_edit
 from segments.rules.refusals import place
-from segments.rules.timeline import Surroundings
+from segments.rules.timeline import RuledSegment, Surroundings
 from segments.rules.tree import Rule
 from segments.starting_points import STARTING_POINTS, starting_point
 from segments.statements import TooSlow
 from segments.surroundings import surroundings_of
-from segments.telling import Teller
-from segments.why import Answer, NotThere, explain
 
 ROWS = 18
 NAMES_SHOWN = 200
-NOBODY = "Nobody is known by that. Write an identifier such as C-1001 or jo@example.com, or a profile's id."
-SEVERAL = "Several people are known by that. Write the kind before it, such as customer_id:C-1001."
-NO_COMPANY = "There is no such account. Write the key that it is known by."
 
 
 class RuleWidget(UnfoldAdminTextareaWidget):
@@ -51,13 +45,16 @@ class RuleWidget(UnfoldAdminTextareaWidget):
         own = {"rows": ROWS, "spellcheck": "false", "autocomplete": "off", "class": "m-rule__text"}
         super().__init__({**own, **(attrs or {})})
         self.told: dict[str, Any] = {}
+        # The segment whose rule is edited.
+        self.segment: Segment | None = None
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(name, value, attrs)
+        query = "?" + urlencode({"segment": self.segment.pk}) if self.segment else ""
         return context | {
             "told": self.told,
-            "checks": reverse("admin:segments_segment_rule_checks"),
-            "numbers": reverse("admin:segments_segment_rule_numbers"),
+            "checks": reverse("admin:segments_segment_rule_checks") + query,
+            "numbers": reverse("admin:segments_segment_rule_numbers") + query,
         }
 
 
@@ -66,9 +63,13 @@ class RuleField(forms.CharField):
 
     widget = RuleWidget
 
-    def __init__(self, *, own_key: str | None = None, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(strip=False, **options)
-        self.own_key = own_key
+        self.own_key: str | None = None  # of the segment whose rule it is: a rule does not name its own
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Browsers end lines in their own way."""
+        return super().has_changed(initial, (data or "").replace("\r\n", "\n"))
 
     def clean(self, value: Any) -> str:
         text = super().clean(value)
@@ -97,13 +98,13 @@ class TryForm(forms.Form):
 
 def try_rule(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
     """Show the page; with a button pressed, what it asks for. Nothing is kept."""
-    seat = _seat_of_maker(page_admin, request)
+    seat = seat_of_maker(page_admin, request)
     chosen = starting_point(request.GET.get("start", ""))
     form = TryForm(request.POST or None, initial={"rule": chosen.text if chosen else ""})
     text = request.POST.get("rule", "") if request.method == "POST" else form.initial["rule"]
     told: dict[str, Any] = {"may_see_people": seat.may_see_people}
     if text.strip():
-        told |= _told(text, request, seat, request.POST.get("do", "check"))
+        told |= told_of(text, request, request.POST.get("do", "check"))
     form.fields["rule"].widget.told = told
     request.current_app = page_admin.admin_site.name
     context = {
@@ -116,12 +117,12 @@ def try_rule(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
             (one.title, "?" + urlencode({"start": one.key}), one == chosen) for one in STARTING_POINTS
         ],
         **told,
-        "names": _names(seat.advertiser.pk),
+        "names": names_of(seat.advertiser.pk),
     }
     return TemplateResponse(request, "admin/segments/try_rule.html", context)
 
 
-def _names(advertiser_id: int) -> dict[str, Any]:
+def names_of(advertiser_id: int) -> dict[str, Any]:
     """Return what a rule can name: events with how often they came, attributes with their types, segments."""
     known = Knowledge(advertiser_id, surroundings_of(advertiser_id))
     attributes = [(".".join(name), found or "") for name, found in known.attributes("profile").items()]
@@ -143,33 +144,63 @@ def rule_numbers(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def _part(page_admin: TenantAdmin, request: HttpRequest, do: str, template: str) -> HttpResponse:
-    seat = _seat_of_maker(page_admin, request)
+    seat = seat_of_maker(page_admin, request)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     context = {"may_see_people": seat.may_see_people}
-    return TemplateResponse(request, template, context | _told(request.POST.get("rule", ""), request, seat, do))
+    told = told_of(request.POST.get("rule", ""), request, do, _edited(page_admin, request))
+    return TemplateResponse(request, template, context | told)
 
 
-def _seat_of_maker(page_admin: TenantAdmin, request: HttpRequest) -> Seat:
+def seat_of_maker(page_admin: TenantAdmin, request: HttpRequest) -> Seat:
     """Return the seat of somebody who may make segments."""
     if not page_admin.has_add_permission(request):
         raise PermissionDenied
     return taken_seat(request)
 
 
-def _told(text: str, request: HttpRequest, seat: Seat, do: str) -> dict[str, Any]:
-    """Return what the templates show of a rule: checks always, and what was asked for."""
-    advertiser_id = seat.advertiser.pk
-    around = surroundings_of(advertiser_id)
-    checked = check(text, advertiser_id, around)
+def _edited(page_admin: TenantAdmin, request: HttpRequest) -> Segment | None:
+    """Return the segment whose rule is edited, where the address names one."""
+    text = request.GET.get("segment", "")
+    if not text:
+        return None
+    segment = page_admin.get_object(request, text)
+    if segment is None:
+        raise Http404(NOT_FOUND)
+    return cast("Segment", segment)
+
+
+def told_of(text: str, request: HttpRequest, do: str, segment: Segment | None = None) -> dict[str, Any]:
+    """Return what the templates show of a rule: checks always, and what was asked for.
+
+    The rule of a segment may not name it, and is counted beside the one that serves.
+    """
+    seat = taken_seat(request)
+    around = surroundings_of(seat.advertiser.pk)
+    if segment is not None:
+        around = replace(around, key=segment.code)
+    checked = check(text, seat.advertiser.pk, around, own_key=segment.code if segment else None)
     told: dict[str, Any] = {"checked": checked}
     if checked.rule is None:
         return told
     if do in ("count", "exactly"):
-        told |= _numbers(checked.rule, around, advertiser_id, is_exact=do == "exactly")
+        told |= _numbers(checked.rule, around, seat.advertiser.pk, is_exact=do == "exactly")
+        if segment is not None and "preview" in told:
+            told["moves"] = _moves(checked.rule, segment, around)
     if do == "why" and seat.may_see_people:
-        told |= _why(checked.rule, around, seat.advertiser, request)
+        told |= explained(checked.rule, around, request, request.POST.get("who", ""))
     return told
+
+
+def _moves(rule: Rule, segment: Segment, around: Surroundings) -> Moves | None:
+    """Return who would come and go with an edit; None while nothing serves, and where it takes too long."""
+    other = around.segments.get(segment.code)
+    if not isinstance(other, RuledSegment) or other.rule.of != rule.of:
+        return None
+    try:
+        return preview_edit(rule, segment.code, around, segment.advertiser_id)
+    except TooSlow:
+        return None
 
 
 def _numbers(rule: Rule, around: Surroundings, advertiser_id: int, *, is_exact: bool) -> dict[str, Any]:
@@ -198,43 +229,3 @@ def _parts(found: Preview, around: Surroundings) -> list[dict[str, Any]]:
         }
         for part in found.parts
     ]
-
-
-def _why(rule: Rule, around: Surroundings, advertiser: Advertiser, request: HttpRequest) -> dict[str, Any]:
-    """Return why the one who was named is in or out; who looked at whom is noted down."""
-    typed = request.POST.get("who", "").strip()[:400]
-    if rule.of == "account":
-        subjects = set(Account.objects.filter(key=typed).values_list("pk", flat=True)[:1])
-    else:
-        subjects = profiles_behind(advertiser, typed)
-    if len(subjects) != 1:
-        missing = NO_COMPANY if rule.of == "account" else NOBODY
-        return {"why_error": SEVERAL if subjects else missing}
-    try:
-        answer = explain(rule, around, advertiser.pk, next(iter(subjects)))
-    except NotThere:
-        return {"why_error": NOBODY}
-    except TooSlow:
-        return {"why_error": TOO_SLOW}
-    _note_look(request, rule, next(iter(subjects)))
-    teller = Teller(around.zone, answer.as_of)
-    ranges = [(teller.instant(one.starts_at), one.ends_at and teller.instant(one.ends_at)) for one in answer.ranges]
-    return {"why": answer, "answer": _shown(answer.root, teller), "ranges": ranges}
-
-
-def _note_look(request: HttpRequest, rule: Rule, subject: UUID) -> None:
-    model: Any = Account if rule.of == "account" else Profile
-    note_look(request, model.objects.get(pk=subject))
-
-
-def _shown(answer: Answer, teller: Teller) -> dict[str, Any]:
-    """Return one node of the tree as its template shows it, in the words of the advertiser's clock."""
-    return {
-        "says": answer.says,
-        "holds": answer.holds,
-        "actual": answer.actual,
-        "changes": answer.changes_at and teller.instant(answer.changes_at),
-        "changes_to": answer.changes_to,
-        "events": [(one.name, teller.instant(one.occurred_at)) for one in answer.events],
-        "children": [_shown(child, teller) for child in answer.children],
-    }

@@ -1,11 +1,11 @@
 """The page of segments: list, form, overview, and what deleting one means."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -17,75 +17,41 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from audience.admin import charts
 from audience.admin.base import taken_seat
 from audience.admin.fields import HostLinesField, in_words
-from audience.admin.pages import ObjectPage, PagedAdmin, RemovableAdmin, Use
+from audience.admin.pages import ObjectPage, RemovableAdmin, Use
 from audience.models import HostListField, Role
 from audience.teams import seat_at
 from segments import counts
-from segments.admin import neighbours, reports, rules
-from segments.admin.forms import SegmentForm
+from segments.admin import neighbours, reports, rule_buttons, rule_form, rules, versions, why
+from segments.admin.forms import SegmentForm, names_of_users
+from segments.admin.overview import overview
 from segments.admin.trends import trends
 from segments.deletion import delete_segment
-from segments.membership import holds
-from segments.models import Membership, Segment, Transition
-from segments.versions import users_of
+from segments.models import Segment
 
 TREND_DAYS = 30
-RECENT_MEMBERS = 12
 
 
-def overview(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:
-    """Show how many are in, how that moved, who came last and who uses the segment."""
-    now = timezone.now()
-    today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
-    days = counts.days(segment, today - timedelta(days=TREND_DAYS - 1), today, at=now)
-    uses = [use.shown_to(request) for use in neighbours.uses_of(segment)]
-    return page_admin.render_page(
-        request,
-        segment,
-        "segments/admin/overview.html",
-        "overview",
-        segment=segment,
-        lifetime=in_words(segment.lifetime_minutes),
-        size=counts.size(segment, now),
-        today=days[-1],
-        sizes_chart=_sizes_chart(days),
-        moves_chart=_moves_chart(days),
-        members=recent_members(segment, now),
-        may_see_people=taken_seat(request).may_see_people,
-        may_get_tag=taken_seat(request).is_at_least(Role.MANAGER),
-        uses=[use for use in uses if use],
-    )
-
-
-def _sizes_chart(days: list[counts.DayCount]) -> str:
-    labels = [f"{day.day:%-d %b}" for day in days]
-    return charts.line_chart(labels, charts.Series("members", "size", [max(day.size, 0) for day in days]))
-
-
-def _moves_chart(days: list[counts.DayCount]) -> str:
-    labels = [f"{day.day:%-d %b}" for day in days]
-    joins = charts.Series("joined", "join", [day.joins for day in days])
-    leaves = charts.Series("left", "leave", [day.leaves for day in days])
-    return charts.two_way_chart(labels, joins, leaves)
-
-
-def recent_members(segment: Segment, now: datetime) -> list[dict[str, Any]]:
-    """Return who joined last, newest first, and whether they are still in."""
-    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-position", "-number")
-    recent = list(joins[:RECENT_MEMBERS])
-    rows = Membership.objects.filter(segment=segment, profile_id__in={join.profile_id for join in recent})
-    members = {member.profile_id: member for member in rows.filter(holds(now))}
-    return [{"join": join, "member": members.get(join.profile_id)} for join in recent]
+def has_rule(segment: Segment) -> bool:
+    return segment.kind == Segment.Kind.RULE
 
 
 @admin.register(Segment)
 class SegmentAdmin(RemovableAdmin):
-    """Named groups of people, filled by pixels."""
+    """Named groups of people, filled by pixels or by a rule."""
 
+    change_form_outer_before_template = "segments/admin/form_head.html"
     role_to_add = Role.ANALYST
     role_to_change = Role.ANALYST
     form = SegmentForm
-    pages = (ObjectPage("overview", "Overview", overview),)
+    pages = (
+        ObjectPage("overview", "Overview", overview),
+        ObjectPage("versions", "Versions", versions.versions_page, has_it=has_rule),
+        ObjectPage("why", "Why", why.why_page, is_tab=False),
+        *(
+            ObjectPage(name, "", view, Role.ANALYST, is_tab=False, has_it=has_rule)
+            for name, view in rule_buttons.BUTTONS
+        ),
+    )
     deleting_means = (
         "Nobody is in it any more, and it can no longer be found here. Fires of tags that still name it are "
         "counted as refused for 90 days, so that you find those tags."
@@ -93,7 +59,11 @@ class SegmentAdmin(RemovableAdmin):
     empty_list_text = "A segment is a named group of people, for example everybody who put something into the cart."
     list_display = ("name_and_code", "size_now", "trend", "kept_for", "writes", "is_on")
     list_display_links = None
-    list_filter = (("is_active", BooleanRadioFilter), ("write_mode", ChoicesDropdownFilter))
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("is_active", BooleanRadioFilter),
+        ("write_mode", ChoicesDropdownFilter),
+    )
     search_fields = ("name", "code")
     search_help_text = "Search by name or code"
     prepopulated_fields = {"code": ("name",)}
@@ -129,6 +99,8 @@ class SegmentAdmin(RemovableAdmin):
     def get_urls(self) -> list[URLPattern]:
         pages = (
             ("loads/", self.loads, "loads"),
+            ("add/by-rule/", self.add_by_rule, "add_by_rule"),
+            ("why/", self.why_of, "why_of"),
             ("try-a-rule/", self.try_rule, "try_rule"),
             ("try-a-rule/checks/", self.rule_checks, "rule_checks"),
             ("try-a-rule/numbers/", self.rule_numbers, "rule_numbers"),
@@ -140,6 +112,12 @@ class SegmentAdmin(RemovableAdmin):
 
     def loads(self, request: HttpRequest) -> HttpResponse:
         return reports.loads(self, request)
+
+    def add_by_rule(self, request: HttpRequest) -> HttpResponse:
+        return rule_form.add(self, request)
+
+    def why_of(self, request: HttpRequest) -> HttpResponse:
+        return why.why_of(self, request)
 
     def try_rule(self, request: HttpRequest) -> HttpResponse:
         return rules.try_rule(self, request)
@@ -158,8 +136,9 @@ class SegmentAdmin(RemovableAdmin):
         sizes = counts.sizes(rows, now) if rows else {}
         today = now.astimezone(ZoneInfo(taken_seat(request).advertiser.time_zone)).date()
         lines = trends(rows, sizes, today, TREND_DAYS)
+        works = versions.works_of(rows)
         for row in rows:
-            row.size_now, row.trend = sizes.get(row.pk, 0), lines[row.pk]
+            row.size_now, row.trend, row.work = sizes.get(row.pk, 0), lines[row.pk], works.get(row.pk)
 
     @admin.display(description="Segment", ordering="name")
     def name_and_code(self, row: Any) -> str:
@@ -176,18 +155,25 @@ class SegmentAdmin(RemovableAdmin):
 
     @admin.display(description="Kept for", ordering="lifetime_minutes")
     def kept_for(self, row: Any) -> str:
-        return in_words(row.lifetime_minutes)
+        return "while the rule holds" if has_rule(row) else in_words(row.lifetime_minutes)
 
     @admin.display(description="Who may write", ordering="write_mode")
     def writes(self, row: Any) -> str:
-        return str(row.get_write_mode_display()).partition(":")[0]
+        if not has_rule(row):
+            return str(row.get_write_mode_display()).partition(":")[0]
+        if row.work is None:
+            return "its rule"
+        return format_html('its rule <span class="m-state m-state--{}">{}</span>', row.work.tone, row.work.label)
 
     @admin.display(description="Active", ordering="is_active", boolean=True)
     def is_on(self, row: Any) -> bool:
         return bool(row.is_active)
 
     @admin.action(description="Get tag", permissions=["tag"])
-    def get_tag(self, request: HttpRequest, queryset: QuerySet[Segment]) -> HttpResponse:
+    def get_tag(self, request: HttpRequest, queryset: QuerySet[Segment]) -> HttpResponse | None:
+        if by_rules := [f"“{segment}”" for segment in queryset if has_rule(segment)]:
+            self.message_user(request, f"A rule fills {', '.join(by_rules)}: there is no tag to place.", "error")
+            return None
         chosen = urlencode([("segment", segment.pk) for segment in queryset])
         return HttpResponseRedirect(f"{reverse('admin:pixels_pixel_segments_tag')}?{chosen}")
 
@@ -201,6 +187,12 @@ class SegmentAdmin(RemovableAdmin):
         offers_tag = object_id is None and seat is not None and seat.is_at_least(Role.MANAGER)
         context = {"offers_tag": offers_tag, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        segment = self.get_object(request, unquote(object_id))
+        if segment is not None and has_rule(segment):
+            return rule_form.edit(self, request, segment)
+        return super().change_view(request, object_id, form_url, extra_context)
 
     def response_add(self, request: HttpRequest, obj: Segment, post_url_continue: Any = None) -> Any:
         if "_popup" in request.POST:
@@ -219,9 +211,9 @@ class SegmentAdmin(RemovableAdmin):
         self.message_user(request, f"The segment “{obj}” is saved.", "success")
         return HttpResponseRedirect(self.url_of(obj, "overview"))
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A segment that rules of others name stays; `what_depends` says whose."""
-        return super().has_delete_permission(request, obj) and not (isinstance(obj, Segment) and users_of(obj))
+    def why_not(self, request: HttpRequest, row: Segment) -> str:
+        names = names_of_users(row)
+        return f"The rules of {names} ask for it. Change these first." if names else ""
 
     def delete_model(self, request: HttpRequest, obj: Segment) -> None:
         delete_segment(obj)
@@ -230,6 +222,4 @@ class SegmentAdmin(RemovableAdmin):
         size = counts.size(row, timezone.now())
         if size:
             yield Use("Members", f"{size:,}", "are in no longer")
-        for version in users_of(row):
-            yield Use("Segment", version.segment.name, "uses it: change its rule first")
-        yield from neighbours.uses_of(row)
+        yield from rule_buttons.dependents(self, row)

@@ -25,7 +25,7 @@ def links(flock: Flock) -> list[str]:
         if not place.takes_row:
             found.append(place.link())
         elif has_advertiser(place.model):
-            found.append(place.link(flock.row(place.model).pk))
+            found += [place.link(row.pk) for row in flock.rows_of(place.model)]
     return found
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 from audience.tenancy import acting_for
-from segments import recount, rulebook
+from segments import building, recount, rulebook
 from segments.building import build, drop_superseded
 from segments.deletion import StillUsed, delete_segment
 from segments.models import Membership, RuleVersion
 from segments.rules.refusals import RuleRefused
-from segments.versions import pause, resume
+from segments.versions import NotAllowed, build_again, pause, resume
 from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.rules.facts import at
 
@@ -142,6 +142,38 @@ def test_a_second_edit_drops_an_unfinished_first(shop):
 
     drop_superseded()
     assert set(Membership.all_advertisers.values_list("version", flat=True)) == {3}
+
+
+def test_a_stopped_build_goes_on_where_it_was_and_facts_keep_true_what_is_built(shop, monkeypatch):
+    monkeypatch.setattr(building, "CHUNK_PROFILES", 1)
+    segment = shop.segment("fans", views())
+    shop.views("p", *V[:2])
+    shop.views("q", V[1])
+    version = shop.edit(segment, views(2))
+    build(now=at("05-02 12:00"), progress=lambda _: building.stop(version))
+    version.refresh_from_db()
+    assert (version.profiles_done, str(version.state)) == (1, "building")
+    shop.views("p", V[2])
+    shop.build("05-03 11:00")
+    assert state_of(segment) == [(1, "active"), (2, "building")]
+
+    assert building.go_on(version)
+    shop.build("05-03 12:00")
+    version.refresh_from_db()
+    assert (version.profiles_done, str(version.state)) == (2, "active")
+    assert shop.steps(segment) == steps("join 05-03 10:00 fact")
+
+
+def test_what_failed_is_built_again(shop):
+    segment = shop.segment("fans", views())
+    version = shop.edit(segment, views(2))
+    RuleVersion.all_advertisers.filter(pk=version.pk).update(state="failed")
+    version.refresh_from_db()
+    build_again(version, at=at("05-03"))
+    shop.build("05-03 12:00")
+    assert state_of(segment) == [(1, "superseded"), (2, "failed"), (3, "active")]
+    with pytest.raises(NotAllowed):
+        build_again(version)
 
 
 def test_a_rule_that_cannot_be_built_leaves_the_old_one_serving(shop):

@@ -1,4 +1,5 @@
-// Follows a run: asks for what has changed and puts it in place, region by region, until the run has ended.
+// Follows what goes on, a run or the building of a rule: asks for what has changed and puts it in place, region by
+// region, until it has ended.
 "use strict";
 (() => {
   const EVERY_MS = 700;
