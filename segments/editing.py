@@ -1,16 +1,19 @@
 """What may be changed of a segment, by its kind, and how: its rule and whether it is active are more than columns."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Case, IntegerField, When
 
 from segments.checking import check
-from segments.models import Segment
+from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
 from segments.surroundings import surroundings_of
-from segments.versions import pause, resume, save_rule, users_of
+from segments.versions import NotAllowed, pause, resume, save_rule, users_of
 
+State = RuleVersion.State
 # What says how people are put in. Those of a rule follow from it.
 _OF_PIXELS = (
     "lifetime_minutes",
@@ -48,12 +51,24 @@ def check_change(old: Segment | None, new: Segment) -> None:
         raise ValidationError(problems)
 
 
+class Overtaken(NotAllowed):
+    """Somebody else has saved a rule meanwhile."""
+
+    def __init__(self, version: RuleVersion) -> None:
+        super().__init__(f"Version {version.number} was saved meanwhile. Look at what it changed, then save yours.")
+
+
 @transaction.atomic
-def change_segment(segment: Segment, columns: dict[str, Any], *, rule: str | None = None) -> None:
+def change_segment(
+    segment: Segment, columns: dict[str, Any], *, rule: str | None = None, based_on: int | None = None
+) -> None:
     """Save columns of a segment that was checked, and its rule if there is one; raise `NotAllowed`, `RuleRefused`.
 
-    No other column is written: the version that serves may be switched at the same time.
+    No other column is written: the version that serves may be switched at the same time. `based_on` is the version
+    that the rule was changed from; `Overtaken` is raised where another one is the newest.
     """
+    if based_on is not None and segment.pk is not None:
+        _refuse_overtaken(segment, based_on)
     wanted = dict(columns)
     is_active = wanted.pop("is_active", None) if segment.kind == Segment.Kind.RULE else None
     for name, value in wanted.items():
@@ -66,6 +81,21 @@ def change_segment(segment: Segment, columns: dict[str, Any], *, rule: str | Non
         save_rule(segment, saved)
     if is_active is False and segment.is_active:
         pause(segment)
+
+
+def newest_versions(segment_ids: Collection[int]) -> dict[int, RuleVersion]:
+    """Return the version of each segment that is meant: what is being built or serves, else the last that was to."""
+    is_past = Case(When(state__in=[State.ACTIVE, State.BUILDING], then=0), default=1, output_field=IntegerField())
+    rows = RuleVersion.objects.filter(segment_id__in=segment_ids)
+    newest = rows.order_by("segment_id", is_past, "-number").distinct("segment_id")
+    return {version.segment_id: version for version in newest}
+
+
+def _refuse_overtaken(segment: Segment, based_on: int) -> None:
+    Segment.objects.select_for_update().get(pk=segment.pk)  # as `save_rule` does: of two at once one is the second
+    newest = newest_versions([segment.pk]).get(segment.pk)
+    if newest is not None and newest.number != based_on:
+        raise Overtaken(newest)
 
 
 def _checked(segment: Segment, rule: str) -> str:

@@ -7,7 +7,8 @@ delay: a long transaction that writes, anywhere in this cluster, holds back thos
 transaction `number` orders. (A sequence or a clock alone would not do: both are read before the commit.)
 
 Numbers of transactions belong to one cluster of PostgreSQL. What is restored into another one begins an era, whose
-positions are all above those before, so cursors that somebody has kept stay good.
+positions are all above those before, so cursors that somebody has kept stay good. (On several nodes, each has its own
+numbers: a cursor would hold a position of each.)
 """
 
 from django.db import connection

@@ -1,12 +1,11 @@
 """What the API tells of a segment by a rule: the rule, what is being built of it, how fresh it is, what uses it."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Case, IntegerField, When
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -14,14 +13,13 @@ from audience.teams import Seat
 from segments.admin.neighbours import uses_of
 from segments.api.rule_bodies import text_of
 from segments.checking import english_of
+from segments.editing import newest_versions
 from segments.freshness import Freshness
 from segments.models import RuleVersion, Segment
 from segments.rules.english import English
 from segments.rules.refusals import RuleRefused
 from segments.surroundings import rule_of, surroundings_of
 from segments.versions import users_of
-
-State = RuleVersion.State
 
 
 class Rules:
@@ -35,10 +33,10 @@ class Rules:
         """Read the rules of segments, in one statement."""
         ids = [segment.pk for segment in segments if segment.kind == Segment.Kind.RULE]
         if ids:
-            self._versions |= {version.segment_id: version for version in _newest(ids)}
+            self._versions |= newest_versions(ids)
 
     def of(self, segment: Segment) -> RuleVersion | None:
-        """Return the version that is meant: what is being built or serves, else the last that was to."""
+        """Return the version that is meant, see `segments.editing`; None for a segment without a rule."""
         if segment.pk not in self._versions:
             self.read([segment])
         return self._versions.get(segment.pk)
@@ -53,12 +51,6 @@ class Rules:
     @cached_property
     def _english(self) -> English:
         return english_of(surroundings_of(self._advertiser_id))
-
-
-def _newest(segment_ids: Collection[int]) -> Iterator[RuleVersion]:
-    is_past = Case(When(state__in=[State.ACTIVE, State.BUILDING], then=0), default=1, output_field=IntegerField())
-    rows = RuleVersion.objects.filter(segment_id__in=segment_ids)
-    yield from rows.order_by("segment_id", is_past, "-number").distinct("segment_id")
 
 
 @extend_schema_field({"type": ["object", "string"], "additionalProperties": {}})

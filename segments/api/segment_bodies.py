@@ -99,12 +99,17 @@ class SegmentSerializer(RowSerializer):
         allow_null=True,
         help_text="By a rule: an object as in `GET /rules/schema`, or its JSON as a text. Else null.",
     )
+    based_on = serializers.IntegerField(
+        write_only=True,
+        required=False,
+        help_text="The `version` that `rule` was changed from: 409 `overtaken` if there is a newer one.",
+    )
     sentence = serializers.SerializerMethodField(help_text="The rule as English.")
     version = serializers.SerializerMethodField(help_text="The rule's version, see `build` for whether it serves.")
 
     class Meta:
         model = Segment
-        fields: tuple[str, ...] = tuple(SEGMENT_EXAMPLE)
+        fields: tuple[str, ...] = (*SEGMENT_EXAMPLE, "based_on")
         read_only_fields: tuple[str, ...] = ("of", "created_at")
 
     def get_size(self, segment: Segment) -> int:
@@ -145,9 +150,9 @@ class SegmentSerializer(RowSerializer):
         return self.update(Segment(advertiser=self.context["view"].seat.advertiser, kind=kind), validated_data)
 
     def update(self, instance: Segment, validated_data: dict[str, Any]) -> Segment:
-        rule = validated_data.pop("rule", None)
+        rule, based_on = validated_data.pop("rule", None), validated_data.pop("based_on", None)
         with refusals():
-            change_segment(instance, validated_data, rule=rule)
+            change_segment(instance, validated_data, rule=rule, based_on=based_on)
         return Segment.objects.get(pk=instance.pk)
 
 
@@ -159,7 +164,7 @@ class KnownSegmentSerializer(SegmentSerializer):
     used_by = serializers.SerializerMethodField(help_text="Rules that use it keep it from being deleted.")
 
     class Meta(SegmentSerializer.Meta):
-        fields = tuple(KNOWN_EXAMPLE)
+        fields = (*KNOWN_EXAMPLE, "based_on")
 
     def to_representation(self, instance: Segment) -> Any:
         self._as_of = timezone.now()

@@ -35,9 +35,7 @@ from segments.api.members import (
     change,
 )
 from segments.api.rule_bodies import RULE_EXAMPLE
-from segments.api.ruled import (
-    Rules,
-)
+from segments.api.ruled import Rules
 from segments.api.segment_bodies import (
     KNOWN_EXAMPLE,
     RULED_EXAMPLE,
@@ -91,6 +89,7 @@ class SegmentPages(KeyPages):
         ),
         examples=[
             OpenApiExample("Shorter", {"lifetime_minutes": 10080}, request_only=True),
+            OpenApiExample("Another rule", {"rule": RULE_EXAMPLE, "based_on": 3}, request_only=True),
             OpenApiExample("Edited", KNOWN_EXAMPLE | {"lifetime_minutes": 10080}, response_only=True),
         ],
     ),

@@ -19,8 +19,7 @@ from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from segments import building
 from segments.api.rule_bodies import RULE_EXAMPLE, SENTENCE_EXAMPLE, RefusedRule
-from segments.api.ruled import State
-from segments.editing import change_segment
+from segments.editing import Overtaken, State, change_segment
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
 from segments.versions import NotAllowed, build_again
@@ -216,5 +215,7 @@ def refusals() -> Iterator[None]:
         yield
     except RuleRefused as refused:
         raise RefusedRule(refused.problems) from None
+    except Overtaken as error:
+        raise errors.Refused("overtaken", str(error)) from None
     except NotAllowed as error:
         raise errors.Refused("refused", str(error)) from None

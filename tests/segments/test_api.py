@@ -12,7 +12,7 @@ from audience.tenancy import acting_for
 from segments.models import Membership, Segment, Transition
 from tests.audience.messages import Sender
 from tests.callers import Caller, make_caller
-from tests.factories import make_advertiser, make_member, make_profile, make_segment
+from tests.factories import make_advertiser, make_member, make_pixel, make_profile, make_segment
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +61,13 @@ class TestSegments:
             assert caller.patch(f"/segments/{segment.pk}", {"is_active": is_active}).json()["is_active"] is is_active
             segment.refresh_from_db()
             assert segment.is_active is is_active
+
+    def test_what_uses_a_segment_is_told_to_those_who_may_see_it(self, caller: Caller, segment: Segment) -> None:
+        make_pixel(caller.row.advertiser, segment)
+        told = caller.get(f"/segments/{segment.pk}").json()["used_by"]
+        assert told == [{"kind": "pixel", "name": "Cart page", "does": "adds to it"}]
+        analyst = make_caller(caller.row.advertiser, Role.ANALYST)
+        assert analyst.get(f"/segments/{segment.pk}").json()["used_by"] == []
 
     def test_what_was_read_can_be_sent_back(self, caller: Caller, segment: Segment) -> None:
         read = caller.get(f"/segments/{segment.pk}").json()

@@ -111,11 +111,10 @@ def test_what_is_missing_is_told_at_its_field(
     assert Segment.all_advertisers.count() == 1
 
 
-def test_a_rule_about_accounts_is_refused_where_a_segment_has_people(browser: Client) -> None:
+def test_a_rule_about_accounts_makes_a_segment_of_accounts(browser: Client) -> None:
     team = starting_point("buying-team")
-    page = browser.post(ADD, filled(browser, name="Teams", rule=team.text if team else "")).content.decode()
-    assert "A segment has profiles for members" in page
-    assert not Segment.all_advertisers.exists()
+    browser.post(ADD, filled(browser, name="Teams", rule=team.text if team else ""))
+    assert Segment.all_advertisers.get().of == Segment.Of.ACCOUNT
 
 
 def test_another_advertisers_segment_is_unknown(browser: Client) -> None:

@@ -2,15 +2,18 @@
 
 import json
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
 
 from audience.models import Advertiser, Profile, Role
 from segments import rulebook
 from segments.building import build
 from segments.models import Membership, RuleVersion, Segment
+from tests.audience.test_api_hostile import mutated
 from tests.callers import Caller, make_caller
 from tests.factories import make_advertiser, make_profile, make_segment
 from tests.segments.asked import viewed
@@ -18,6 +21,7 @@ from tests.segments.asked import viewed
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = timedelta(days=1)
+NUMBERS = count(1)
 
 
 def rule(node: dict[str, Any], of: str = "profile") -> dict[str, Any]:
@@ -144,6 +148,16 @@ class TestMaking:
         assert RuleVersion.all_advertisers.count() == 1
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=mutated(views(2, where=[{"property": "price", "at_least": 1.5}])))
+def test_no_rule_brings_a_failure(caller: Caller, sent: Any) -> None:
+    made = caller.post("/segments", json.dumps(new(f"odd-{next(NUMBERS)}", rule=sent)))
+    assert made.status_code in (201, 400, 409), made.content
+    path = f"/segments/{made.json().get('id', 0)}"
+    assert caller.get(path).status_code == (200 if made.status_code == 201 else 404)
+    assert caller.delete(path).status_code == (204 if made.status_code == 201 else 404)
+
+
 class TestEditing:
     def test_another_meaning_is_a_version_that_is_built_beside_the_one_that_serves(
         self, caller: Caller, viewer: Profile
@@ -164,6 +178,15 @@ class TestEditing:
         labelled = caller.patch(path, {"rule": views(2, label="Fans")}).json()
         assert labelled["rule"]["rule"]["label"] == "Fans"
         assert numbers(caller, path) == [(1, "active")]
+
+    def test_of_two_who_edit_at_once_the_second_learns_of_the_first(self, caller: Caller) -> None:
+        path = made(caller, based_on=7)  # nobody can have overtaken one who makes it
+        assert caller.patch(path, {"rule": views(3), "based_on": 1}).status_code == 200
+        late = caller.patch(path, {"name": "Mine", "rule": views(4), "based_on": 1})
+        assert (late.status_code, late.json()["code"]) == (409, "overtaken")
+        assert "Version 2 was saved meanwhile" in late.json()["message"]
+        assert (caller.get(path).json()["name"], numbers(caller, path)) == ("Fans", [(2, "building"), (1, "active")])
+        assert caller.patch(path, {"rule": views(4), "based_on": 2}).json()["version"] == 3
 
     def test_other_columns_are_edited_and_the_rule_stays(self, caller: Caller) -> None:
         path = made(caller)
@@ -188,11 +211,11 @@ class TestEditing:
         assert field in answer.json()["fields"]
         assert numbers(caller, path) == [(1, "active")]
 
-    def test_a_rule_about_companies_has_no_people_to_give(self, caller: Caller) -> None:
+    def test_the_first_rule_says_whether_members_are_profiles_or_accounts(self, caller: Caller) -> None:
         answer = caller.post("/segments", new(rule=rule({"attribute": "size", "equals": 1}, "account")))
-        assert answer.status_code == 409
-        assert answer.json()["code"] == "refused"
-        assert not Segment.all_advertisers.exists()
+        assert (answer.status_code, answer.json()["of"]) == (201, "account")
+        changed = caller.patch(f"/segments/{answer.json()['id']}", {"rule": rule({"attribute": "size", "equals": 1})})
+        assert changed.status_code == 409
 
     def test_the_code_that_a_rule_names_stays(self, caller: Caller) -> None:
         cart = make_segment(caller.row.advertiser, "cart")
@@ -286,6 +309,7 @@ class TestBuilding:
         assert (failed["build"]["state"], failed["build"]["version"]) == ("failed", 2)
         assert "muster_rule" in failed["build"]["message"]
         assert (failed["version"], failed["freshness"]["serving_version"]) == (1, 1)
+        assert caller.patch(path, {"rule": failed["rule"], "based_on": failed["version"]}).status_code == 200
 
         RuleVersion.all_advertisers.filter(number=2).update(rule=json.dumps(views(3)))
         assert caller.post(f"{path}/build/retry").json()["build"]["state"] == "building"
