@@ -4,6 +4,7 @@ While a version is built, facts keep both true. One instant, the switch, lets th
 between the two join or leave. Segments that use the edited one are built and switched with it.
 """
 
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from segments.rules.catalogue import Catalogue
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
+from segments.rules.refusals import RuleRefused
+from segments.rules.timeline import Uncompilable
 from segments.rules.tree import Of
 from segments.rules.writing import write
 from segments.surroundings import rule_of, zone_of
@@ -120,10 +123,13 @@ def follow_clocks(at: datetime | None = None) -> None:
 
 
 def _says_otherwise_by(zone: str, version: RuleVersion) -> bool:
-    """Say whether a rule means something else by another clock."""
-    was = entry_of(version).ruled.compiled
-    version.zone = zone
-    return was.expression != entry_of(version).ruled.compiled.expression
+    """Say whether a rule means something else by another clock; one that cannot be compiled means nothing by any."""
+    try:
+        was = entry_of(version).ruled.compiled
+        version.zone = zone
+        return was.expression != entry_of(version).ruled.compiled.expression
+    except (RuleRefused, Uncompilable):
+        return False
 
 
 def users_of(segment: Segment) -> list[RuleVersion]:
@@ -133,8 +139,16 @@ def users_of(segment: Segment) -> list[RuleVersion]:
         for version in RuleVersion.all_advertisers.filter(
             advertiser_id=segment.advertiser_id, state__in=[State.ACTIVE, State.BUILDING], segment__deleted_at=None
         ).select_related("segment")
-        if version.segment_id != segment.pk and segment.code in segments_named(rule_of(version.rule))
+        if version.segment_id != segment.pk and segment.code in _named_by(version)
     ]
+
+
+def _named_by(version: RuleVersion) -> Collection[str]:
+    """Return the segments that a rule names; one that this version of Muster cannot read stops no other."""
+    try:
+        return segments_named(rule_of(version.rule))
+    except RuleRefused:
+        return ()
 
 
 def _serve_nobody(segment: Segment, of: Of) -> None:
