@@ -19,6 +19,7 @@ from audience import metrics
 # Task -> seconds between two of its runs.
 CLOCKWORK = {
     "segments.tasks.sweep": 2,
+    "segments.tasks.ask_waiting": 2,
     "segments.tasks.merge_counts": 5,
     "segments.tasks.build_rules": 5,
     "segments.tasks.drop_superseded": 3600,

@@ -246,7 +246,7 @@ MUSTER_RULE_TEXT = env.int("MUSTER_RULE_TEXT", default=2000)
 MUSTER_RULE_PATTERN = env.int("MUSTER_RULE_PATTERN", default=200)
 # Segments that one condition may name.
 MUSTER_RULE_SEGMENTS = env.int("MUSTER_RULE_SEGMENTS", default=1000)
-# Of an account with more people a fact reaches the rules by the sweeper, not at once.
+# Of an account with more people facts reach the rules in the background, not at once.
 MUSTER_ACCOUNT_PEOPLE = env.int("MUSTER_ACCOUNT_PEOPLE", default=10_000)
 # How many people a preview asks a rule about; where there are no more, its numbers are exact.
 MUSTER_PREVIEW_PEOPLE = env.int("MUSTER_PREVIEW_PEOPLE", default=20_000)

@@ -123,10 +123,10 @@ def current() -> Book:
 
 def present() -> Talk[Book]:
     """Return the book as it is now, in the caller's transaction."""
-    if not _Shelf.is_kept:
-        (rows,) = yield [_READ()]
-        _take(rows)
-    return _Shelf.book
+    if _Shelf.is_kept:
+        return _Shelf.book
+    (rows,) = yield [_READ()]
+    return _take(rows)
 
 
 @contextmanager

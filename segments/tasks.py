@@ -8,6 +8,10 @@ from segments import building, counts, event_counts, recount, retention, sweeper
 @shared_task(ignore_result=True)
 def sweep() -> None:
     sweeper.sweep()
+
+
+@shared_task(ignore_result=True)
+def ask_waiting() -> None:
     waiting.ask_waiting()
 
 

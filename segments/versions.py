@@ -22,6 +22,7 @@ from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
 from segments.rules.refusals import RuleRefused
+from segments.rules.timeline import Uncompilable
 from segments.rules.tree import Of
 from segments.rules.writing import write
 from segments.surroundings import rule_of, zone_of
@@ -146,10 +147,13 @@ def follow_clocks(at: datetime | None = None) -> None:
 
 
 def _says_otherwise_by(zone: str, version: RuleVersion) -> bool:
-    """Say whether a rule means something else by another clock."""
-    was = entry_of(version).ruled.compiled
-    version.zone = zone
-    return was.expression != entry_of(version).ruled.compiled.expression
+    """Say whether a rule means something else by another clock; one that cannot be compiled means nothing by any."""
+    try:
+        was = entry_of(version).ruled.compiled
+        version.zone = zone
+        return was.expression != entry_of(version).ruled.compiled.expression
+    except (RuleRefused, Uncompilable):
+        return False
 
 
 def users_of(segment: Segment) -> list[RuleVersion]:
@@ -164,7 +168,7 @@ def users_of(segment: Segment) -> list[RuleVersion]:
 
 
 def _named_by(version: RuleVersion) -> Collection[str]:
-    """Return the segments that a rule names: none where this version of Muster cannot read it."""
+    """Return the segments that a rule names; one that this version of Muster cannot read stops no other."""
     try:
         return segments_named(rule_of(version.rule))
     except RuleRefused:

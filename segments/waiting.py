@@ -4,12 +4,12 @@ Each is asked about anew, and then its people in chunks. What waits is forgotten
 killed anywhere, and whatever comes to wait meanwhile is asked about again.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from audience.columns import batch_cursor, uuids
@@ -22,7 +22,6 @@ from segments.models import Cause, WaitingAccount
 from segments.rulebook import Entry, Wakes
 from segments.waking import ask
 
-ROWS_AT_ONCE = 1_000
 PEOPLE_AT_ONCE = 2_000
 _PEOPLE = """
     SELECT profile_id FROM audience_accountmember WHERE account_id = %s AND profile_id > %s
@@ -32,17 +31,17 @@ _LOCK_PEOPLE = reads("SELECT id FROM audience_profile WHERE id = ANY(%s::uuid[])
 
 
 def ask_waiting(now: datetime | None = None) -> int:
-    """Ask about all accounts that wait; return how many. Safe to run several times at once."""
-    asked = 0
-    while rows := list(WaitingAccount.all_advertisers.order_by("id")[:ROWS_AT_ONCE]):
-        waiting: dict[tuple[int, UUID], list[WaitingAccount]] = defaultdict(list)
-        for row in rows:
-            waiting[row.advertiser_id, row.account_id].append(row)
-        for (advertiser_id, account_id), its in waiting.items():
-            _ask_about(advertiser_id, account_id, Cause(its[-1].cause), now)
-            WaitingAccount.all_advertisers.filter(pk__in=[row.pk for row in its]).delete()
-        asked += len(waiting)
-    return asked
+    """Ask about all accounts that wait by now; return how many. Safe to run several times at once."""
+    newest = WaitingAccount.all_advertisers.aggregate(Max("id"))["id__max"]
+    waiting: dict[tuple[int, UUID], Cause] = {}
+    for row in WaitingAccount.all_advertisers.filter(pk__lte=newest or 0).order_by("pk").iterator():
+        waiting[row.advertiser_id, row.account_id] = Cause(row.cause)
+    for (advertiser_id, account_id), cause in waiting.items():
+        _ask_about(advertiser_id, account_id, cause, now)
+        WaitingAccount.all_advertisers.filter(
+            advertiser_id=advertiser_id, account_id=account_id, pk__lte=newest
+        ).delete()
+    return len(waiting)
 
 
 def _ask_about(advertiser_id: int, account_id: UUID, cause: Cause, now: datetime | None) -> None:

@@ -201,6 +201,17 @@ def test_a_changed_clock_builds_anew_what_asks_it_and_nothing_else(shop):
     ]
 
 
+def test_a_rule_that_cannot_be_read_holds_up_no_other_clock(shop):
+    broken = shop.segment("broken", VIEW)
+    today = shop.segment("today", {"event": "view", "window": {"calendar": "today"}})
+    RuleVersion.all_advertisers.filter(segment=broken).update(rule='{"muster_rule": 2}')
+    shop.advertiser.time_zone = "America/New_York"
+    shop.advertiser.save()
+    shop.build("05-01")
+    today.refresh_from_db()
+    assert today.active_version == 2
+
+
 def test_until_it_is_built_the_old_clock_serves(shop):
     today = shop.segment("today", {"event": "view", "window": {"calendar": "today"}})
     shop.advertiser.time_zone = "America/New_York"
