@@ -51,8 +51,8 @@ def save_rule(
         raise NotAllowed("The segment is paused. Resume it first.")
     if rule.of != "profile":
         raise NotAllowed("A segment has profiles for members; a rule about accounts has none to give it.")
-    # Two edits at once come one after the other.
-    Segment.all_advertisers.select_for_update().get(pk=segment.pk)
+    # Two edits at once come one after the other. Facts and builds, whose rows point to the segment, wait for neither.
+    Segment.all_advertisers.select_for_update(no_key=True).get(pk=segment.pk)
     versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
     newest = versions.filter(state__in=[State.ACTIVE, State.BUILDING]).first()
     if newest is not None and _meaning(rule_of(newest.rule)) == _meaning(rule):
@@ -79,6 +79,7 @@ def pause(segment: Segment, *, author: User | None = None, at: datetime | None =
     at = at or timezone.now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(segment.advertiser_id)])
+        segment.refresh_from_db(fields=["active_version"])
         sweep_segment(segment.pk, [segment.active_version], at)
         cursor.execute(_PAUSE, {"at": at, "segment": segment.pk, "version": segment.active_version})
     segment.is_active = False
@@ -142,8 +143,7 @@ def _begin_one(
         versions.filter(pk=unfinished.pk).update(state=State.SUPERSEDED)
         RuleVersion.all_advertisers.filter(lead=unfinished, state=State.BUILDING).update(lead=lead)
     newest = versions.order_by("-number").values_list("number", flat=True).first() or 0
-    # `save()` of the segment tells every process of the new version.
-    version = RuleVersion.all_advertisers.create(
+    return RuleVersion.all_advertisers.create(
         advertiser_id=segment.advertiser_id,
         segment=segment,
         number=newest + 1,
@@ -152,8 +152,6 @@ def _begin_one(
         created_at=at,
         lead=lead,
     )
-    segment.save(update_fields=["active_version"])
-    return version
 
 
 def _meaning(part: Any) -> Any:
@@ -215,7 +213,7 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
         advertiser_id = group[0].advertiser_id
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(advertiser_id)])
         ids = [version.pk for version in group]
-        waiting = RuleVersion.all_advertisers.select_for_update().filter(pk__in=ids, state=State.BUILDING)
+        waiting = RuleVersion.all_advertisers.select_for_update(no_key=True).filter(pk__in=ids, state=State.BUILDING)
         if len(waiting) != len(ids):
             return False
         at = at or timezone.now()
