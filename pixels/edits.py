@@ -8,9 +8,9 @@ from audience.models import Advertiser, IdentitySecret, WriteKey
 from pixels.catalogue import announce
 from pixels.direct import make_direct_pixels
 from pixels.models import Partner, Piggyback, Pixel, PixelAction
-from segments.models import Segment
+from segments.models import RuleVersion, Segment
 
-HEARD_OF = (Advertiser, Segment, Pixel, PixelAction, Partner, Piggyback, WriteKey, IdentitySecret)
+HEARD_OF = (Advertiser, Segment, RuleVersion, Pixel, PixelAction, Partner, Piggyback, WriteKey, IdentitySecret)
 
 
 def listen() -> None:

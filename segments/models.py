@@ -1,7 +1,9 @@
 """Segments, who is in them from when to when, and how their numbers moved."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -139,6 +141,13 @@ class Segment(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Save all but `active_version`, unless that is named: whoever edits may have read it before a switch."""
+        if update_fields is None and not self._state.adding:
+            kept = ("id", "active_version")
+            update_fields = [field.name for field in self._meta.concrete_fields if field.name not in kept]
+        super().save(*args, update_fields=update_fields, **options)
 
     def clean(self) -> None:
         longest = self.longest_lifetime_minutes

@@ -56,8 +56,8 @@ def save_rule(
     rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
     if not segment.is_active:
         raise NotAllowed(PAUSED)
-    # Two edits at once come one after the other.
-    Segment.all_advertisers.select_for_update().get(pk=segment.pk)
+    # Two edits at once come one after the other. Facts and builds, whose rows point to the segment, wait for neither.
+    Segment.all_advertisers.select_for_update(no_key=True).get(pk=segment.pk)
     versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
     if versions.exists() and rule.of != segment.of:
         raise NotAllowed(f"Members of this segment are {segment.of}s, for ever. Make another one for {rule.of}s.")
@@ -86,6 +86,7 @@ def pause(segment: Segment, *, author: User | None = None, at: datetime | None =
     at = at or timezone.now()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(segment.advertiser_id)])
+        segment.refresh_from_db(fields=["active_version"])
         sweep_segment(segment, [segment.active_version], at)
         cursor.execute(
             about(of_segment(segment), _PAUSE), {"at": at, "segment": segment.pk, "version": segment.active_version}
@@ -205,8 +206,7 @@ def _begin_one(
         versions.filter(pk=unfinished.pk).update(state=State.SUPERSEDED)
         RuleVersion.all_advertisers.filter(lead=unfinished, state=State.BUILDING).update(lead=lead)
     newest = versions.order_by("-number").values_list("number", flat=True).first() or 0
-    # `save()` of the segment tells every process of the new version.
-    version = RuleVersion.all_advertisers.create(
+    return RuleVersion.all_advertisers.create(
         advertiser_id=segment.advertiser_id,
         segment=segment,
         number=newest + 1,
@@ -216,8 +216,6 @@ def _begin_one(
         lead=lead,
         zone=zone_of(segment.advertiser_id),
     )
-    segment.save(update_fields=["active_version"])
-    return version
 
 
 def _meaning(part: Any) -> Any:
@@ -279,7 +277,7 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
         advertiser_id = group[0].advertiser_id
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [switch_lock(advertiser_id)])
         ids = [version.pk for version in group]
-        waiting = RuleVersion.all_advertisers.select_for_update().filter(pk__in=ids, state=State.BUILDING)
+        waiting = RuleVersion.all_advertisers.select_for_update(no_key=True).filter(pk__in=ids, state=State.BUILDING)
         if len(waiting) != len(ids):
             return False
         at = at or timezone.now()

@@ -171,3 +171,16 @@ def test_a_merge_waits_for_a_switch_before_it_takes_any_row_that_is_switched(sho
 def _waits(cursor: Any) -> bool:
     cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     return bool(cursor.fetchone()[0])
+
+
+def test_whoever_has_read_a_segment_before_a_switch_does_not_take_it_back(shop):
+    segment = shop.segment("fans", views())
+    read_before = Segment.all_advertisers.get(pk=segment.pk)
+    shop.views("p", *V[:2])
+    shop.edit(segment, views(2), live="05-03 12:00")
+    read_before.name = "Fans of ours"
+    read_before.save()
+    shop.edit(read_before, views(9))
+    assert shop.members(segment, "05-03 12:00") == 1
+    segment.refresh_from_db()
+    assert (segment.name, segment.active_version) == ("Fans of ours", 2)
