@@ -6,12 +6,12 @@ built gets its rows in the same way; it has nothing to publish before it serves.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from audience.columns import bigints, integers, texts, uuids
 from audience.instants import Instant, moment
-from audience.talk import Statement, Talk, Template, reads, writes
+from audience.talk import Statement, Talk, reads, writes
+from segments.asking import Question, ask, ask_crowd
 from segments.models import Cause
 from segments.ranges import FOREVER
 from segments.rules.timeline import Compiled
@@ -20,11 +20,10 @@ from segments.rules.timeline import Compiled
 _SWITCH_LOCK = 0x5017C4 << 32
 _SHARE = writes("SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys")
 
-# Many rules are asked in a batch: what is asked of each is this and no more.
-_ASK = "SELECT s.profile_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s(profile_id)"
 # `known`: the row of each, with all of its ranges; of versions that serve or are being built. `settled`: which flips
 # of the row lie before the moment of asking without having been published, and whether somebody was in after them; a
-# flip at the very moment is decided by the new timeline. `coming`: the row as it is to be.
+# flip at the very moment is decided by the new timeline. `coming`: the row as it is to be. Who stays in, and longer,
+# keeps `sweep_at`, which is indexed (see the model): most of what facts change is that.
 _BRING = reads(
     """
     WITH known AS (
@@ -74,7 +73,8 @@ _BRING = reads(
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
             last_added_at, decided_at, sweep_at, upcoming)
         SELECT advertiser_id, profile_id, segment_id, version, new_starts_at, new_expires_at, new_starts_at, at,
-            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming
+            CASE WHEN is_in AND is_published AND sweep_at > at THEN least(sweep_at, new_expires_at)
+                WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming
         FROM coming
         WHERE (starts_at, expires_at, upcoming) IS DISTINCT FROM (new_starts_at, new_expires_at, new_upcoming)
             OR is_in <> is_published OR flips IS NOT NULL
@@ -124,24 +124,29 @@ class Asked(NamedTuple):
     place: int = 0
 
 
-def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
+def evaluate(asked: Sequence[Asked], at: Instant, *, is_crowd: bool = False) -> Talk[list[Moved]]:
     """Bring the memberships of profiles up to what rules say of them; those of a place know the rows of lower ones.
 
-    The caller holds the locks of the profiles, and has stored all facts; none of them is later than `at`.
+    The caller holds the locks of the profiles, and has stored all facts; none of them is later than `at`. A crowd is
+    all profiles of a range of ids.
     """
     moved: list[Moved] = []
     if asked:
         yield [_SHARE(_keys({one.ruled.advertiser_id for one in asked}))]
     for place in sorted({one.place for one in asked}):
         group = [one for one in asked if one.place == place]
-        answers = yield [_question(one, at) for one in group]
-        told = [
-            (profile, one.ruled.segment_id, one.ruled.version, one.cause, ranges)
-            for one, rows in zip(group, answers, strict=True)
-            for profile, ranges in rows
+        questions = [
+            Question(one.ruled.segment_id, one.ruled.version, one.ruled.compiled, one.profiles) for one in group
         ]
-        (rows,) = yield [_bring(told, at)]
-        moved += [Moved(*row) for row in rows]
+        answers = yield from (ask_crowd if is_crowd else ask)(questions, at)
+        told = [
+            (answer.id, one.ruled.segment_id, one.ruled.version, one.cause, answer.ranges)
+            for answer in answers
+            for one in [group[answer.number]]
+        ]
+        if told:
+            (rows,) = yield [_bring(told, at)]
+            moved += [Moved(*row) for row in rows]
     return moved
 
 
@@ -152,11 +157,6 @@ def switch_lock(advertiser_id: int) -> int:
 
 def _keys(advertisers: set[int]) -> str:
     return "{" + ",".join(str(switch_lock(one)) for one in sorted(advertisers)) + "}"
-
-
-def _question(one: Asked, at: Instant) -> Statement:
-    compiled = one.ruled.compiled
-    return _template(compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.profiles)))
 
 
 def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> Statement:
@@ -170,9 +170,3 @@ def _bring(told: Sequence[tuple[bytes, int, int, Cause, str]], at: Instant) -> S
         texts(ranges),
         FOREVER.isoformat(),
     )
-
-
-@lru_cache(8192)
-def _template(timeline: str) -> Template:
-    """Return the statement around a timeline; rules that differ in their values alone share one."""
-    return reads(_ASK.format(timeline=timeline))
