@@ -25,19 +25,27 @@ from segments.models import Cause, RuleVersion
 from segments.rulebook import Entry, entry_of
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable
-from segments.rules.tree import Of
 from segments.tables import MEMBERS, MEMBERSHIPS, about, of_segment
 from segments.versions import follow_clocks, switch
 
 log = structlog.get_logger(__name__)
 
-CHUNK_PROFILES = 2_000
+CHUNK_PROFILES = 10_000
+# Where fewer entries of the index than this lie between a profile and the next one of the advertiser, all of them are
+# read in one walk; else each condition reads those that it needs of each profile.
+WALKED_ENTRIES = 50
 # Until then every process has heard of a new version, and its batches keep it true.
 HEARD_AFTER = timedelta(seconds=3)
 # Any number that no other advisory lock of ours has.
 _ONE_BUILDER = 0xB11D
 _CHUNK = """
-    SELECT id FROM audience_profile WHERE advertiser_id = %s AND id > %s ORDER BY id LIMIT %s FOR NO KEY UPDATE
+    SELECT id FROM audience_profile WHERE advertiser_id = %s AND id > %s::uuid ORDER BY id LIMIT %s FOR NO KEY UPDATE
+"""
+# The plan is made for each chunk and pays by how many it is about; to compile it would take longer than it runs.
+_SETTINGS = "SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE), set_config('jit', 'off', TRUE)"
+_EVENTS = """
+    SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'audience_event'::regclass
 """
 _FIRST = UUID(int=0)
 
@@ -136,18 +144,23 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
     if version.built_to is None:
         total = MEMBERS[of].all_advertisers.filter(advertiser_id=version.advertiser_id).count()
         versions.update(profiles_total=total)
+    is_crowd = _is_crowd(version)
     while True:
         with transaction.atomic():
             found = versions.filter(state=version.state, stopped_at=None).first()
             if found is None:
                 return False
-            members = _next_members(of, found)
-            if not members:
-                return True
-            asked = dict.fromkeys(members, Because(cause))
             with batch_cursor(connection.connection) as cursor:
-                at = instant(now or timezone.now())
-                speak(cursor, evaluate([Asked(entry.ruled, asked, entry.place) for entry in entries], at))
+                cursor.execute(_SETTINGS)
+                cursor.execute(
+                    about(of, _CHUNK), [found.advertiser_id, str(found.built_to or _FIRST), CHUNK_PROFILES]
+                )
+                members = [member for (member,) in cursor.fetchall()]
+                if not members:
+                    return True
+                because = dict.fromkeys(members, Because(cause))
+                asked = [Asked(entry.ruled, because, entry.place) for entry in entries]
+                speak(cursor, evaluate(asked, instant(now or timezone.now()), is_crowd=is_crowd))
             found.built_to = UUID(bytes=members[-1])
             found.profiles_done += len(members)
             # No `save()`, of which every process would be told.
@@ -156,10 +169,13 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
         progress(found)
 
 
-def _next_members(of: Of, version: RuleVersion) -> list[bytes]:
+def _is_crowd(version: RuleVersion) -> bool:
+    """Say whether the events that lie between the advertiser's are few."""
     with connection.cursor() as cursor:
-        cursor.execute(about(of, _CHUNK), [version.advertiser_id, version.built_to or _FIRST, CHUNK_PROFILES])
-        return [member.bytes for (member,) in cursor.fetchall()]
+        cursor.execute(_EVENTS)
+        (events,) = cursor.fetchone()
+    version.refresh_from_db(fields=["profiles_total"])
+    return bool(events <= WALKED_ENTRIES * version.profiles_total)
 
 
 def _fail(group: list[RuleVersion], error: Exception) -> None:

@@ -6,12 +6,12 @@ built gets its rows in the same way; it has nothing to publish before it serves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.instants import Instant, microseconds, moment
 from audience.talk import Statement, Talk, Template, reads, writes
+from segments.asking import Question, ask, ask_crowd
 from segments.models import Cause
 from segments.ranges import FOREVER
 from segments.rules.timeline import Compiled
@@ -22,11 +22,10 @@ from segments.tables import ALL, about
 _SWITCH_LOCK = 0x5017C4 << 32
 _SHARE = writes("SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT unnest(%s::bigint[]) AS k ORDER BY 1) keys")
 
-# Many rules are asked in a batch: what is asked of each is this and no more.
-_ASK = "SELECT s.{of}_id, ({timeline})::text FROM unnest(%s::uuid[]) AS s({of}_id)"
 # `known`: the row of each, with all of its ranges; of versions that serve or are being built. `settled`: which flips
 # of the row lie before the moment of asking without having been published, and whether somebody was in after them; a
-# flip at the very moment is decided by the new timeline. `coming`: the row as it is to be.
+# flip at the very moment is decided by the new timeline. `coming`: the row as it is to be. Who stays in, and longer,
+# keeps `sweep_at`, which is indexed (see the model): most of what facts change is that.
 # A fact of another batch may be later than this one: whoever it has moved already is asked about from then on.
 _BRING_PROFILES = """
     WITH known AS (
@@ -80,7 +79,8 @@ _BRING_PROFILES = """
         INSERT INTO segments_membership (advertiser_id, profile_id, segment_id, version, starts_at, expires_at,
             last_added_at, decided_at, sweep_at, upcoming, known_until)
         SELECT advertiser_id, profile_id, segment_id, version, new_starts_at, new_expires_at, new_starts_at, at,
-            CASE WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming,
+            CASE WHEN is_in AND is_published AND sweep_at > at THEN least(sweep_at, new_expires_at)
+                WHEN is_in THEN new_expires_at WHEN first IS NOT NULL THEN new_starts_at END, new_upcoming,
             known_until
         FROM coming
         WHERE (starts_at, expires_at, upcoming) IS DISTINCT FROM (new_starts_at, new_expires_at, new_upcoming)
@@ -145,25 +145,30 @@ class Asked(NamedTuple):
     place: int = 0
 
 
-def evaluate(asked: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
+def evaluate(asked: Sequence[Asked], at: Instant, *, is_crowd: bool = False) -> Talk[list[Moved]]:
     """Bring memberships up to what rules say of the members; those of a place know the rows of lower ones.
 
-    The caller holds the locks of the members, and has stored all facts; none of them is later than `at`.
+    The caller holds the locks of the members, and has stored all facts; none of them is later than `at`. A crowd is
+    all members of a range of ids.
     """
     moved: list[Moved] = []
     if asked:
         yield [keep_from_switching(one.ruled.advertiser_id for one in asked)]
     for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
-        answers = yield [_question(one, at) for one in group]
-        told = [
-            (member, one.ruled.segment_id, one.ruled.version, *one.about[member], ranges, until)
-            for one, rows in zip(group, answers, strict=True)
-            for until in [_known_until(one.ruled, at)]
-            for member, ranges in rows
+        questions = [
+            Question(one.ruled.segment_id, one.ruled.version, one.ruled.compiled, tuple(one.about)) for one in group
         ]
-        (rows,) = yield [_bring(of, told, at)]
-        moved += [Moved(*row) for row in rows]
+        answers = yield from (ask_crowd if is_crowd else ask)(questions, at)
+        until = [_known_until(one.ruled, at) for one in group]
+        told = [
+            (answer.id, one.ruled.segment_id, one.ruled.version, *one.about[answer.id], answer.ranges, known_until)
+            for answer in answers
+            for one, known_until in [(group[answer.number], until[answer.number])]
+        ]
+        if told:
+            (rows,) = yield [_bring(of, told, at)]
+            moved += [Moved(*row) for row in rows]
     return moved
 
 
@@ -178,11 +183,6 @@ def keep_from_switching(advertisers: Iterable[int]) -> Statement:
     Whoever locks rows of rules' segments takes this before: a switch has the lock first, and then waits for rows.
     """
     return _SHARE("{" + ",".join(str(switch_lock(one)) for one in sorted(set(advertisers))) + "}")
-
-
-def _question(one: Asked, at: Instant) -> Statement:
-    compiled = one.ruled.compiled
-    return _template(one.ruled.of, compiled.sql)(*compiled.values(moment(at)), uuids(sorted(one.about)))
 
 
 def _known_until(ruled: Ruled, at: Instant) -> Instant | None:
@@ -204,9 +204,3 @@ def _bring(of: Of, told: Sequence[tuple[Any, ...]], at: Instant) -> Statement:
         instants(known_until),
         FOREVER.isoformat(),
     )
-
-
-@lru_cache(8192)
-def _template(of: Of, timeline: str) -> Template:
-    """Return the statement around a timeline; rules that differ in their values alone share one."""
-    return reads(_ASK.format(of=of, timeline=timeline))

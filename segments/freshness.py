@@ -8,8 +8,10 @@ from django.db import connection
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable, compile_rule
+from segments.rules.tree import Of
 from segments.statements import TooSlow, reading_for
 from segments.surroundings import rule_of, surroundings_of
+from segments.tables import about, of_segment
 
 # The next change of one segment has no index of its own: it is told where it is found in this time.
 NEXT_CHANGE_SECONDS = 0.3
@@ -18,8 +20,10 @@ State = RuleVersion.State
 # Needs `membership_due`. The sweeper takes what is due in this order, whosesoever it is.
 _OLDEST_DUE = "SELECT sweep_at FROM segments_membership WHERE sweep_at <= %s ORDER BY sweep_at LIMIT 1"
 _NEXT_CHANGE = """
-    SELECT min(sweep_at) FROM segments_membership
-    WHERE segment_id = %s AND version = %s AND sweep_at > %s AND (sweep_at < %s) IS NOT FALSE
+    SELECT min(at) FROM (
+        SELECT CASE WHEN starts_at <= %(now)s THEN expires_at ELSE starts_at END AS at FROM segments_membership
+        WHERE segment_id = %(segment)s AND version = %(version)s AND sweep_at IS NOT NULL
+    ) m WHERE at > %(now)s AND (at < %(refresh_at)s) IS NOT FALSE
 """
 
 
@@ -59,8 +63,8 @@ def freshness_of(segment: Segment, now: datetime) -> Freshness:
         building=by_state.get(State.BUILDING),
         failed=newest if newest is not None and newest.state == State.FAILED else None,
         broken=_why_broken(serving),
-        behind=_behind(now),
-        next_change=_next_change(serving, now) if serving else None,
+        behind=_behind(of_segment(segment), now),
+        next_change=_next_change(of_segment(segment), serving, now) if serving else None,
     )
 
 
@@ -75,21 +79,22 @@ def _why_broken(serving: RuleVersion | None) -> str:
     return ""
 
 
-def _behind(now: datetime) -> timedelta:
+def _behind(of: Of, now: datetime) -> timedelta:
     with connection.cursor() as cursor:
-        cursor.execute(_OLDEST_DUE, [now])
+        cursor.execute(about(of, _OLDEST_DUE), [now])
         row = cursor.fetchone()
     return now - row[0] if row else timedelta(0)
 
 
-def _next_change(serving: RuleVersion, now: datetime) -> datetime | None:
+def _next_change(of: Of, serving: RuleVersion, now: datetime) -> datetime | None:
     """Return when time changes the segment next; None where nothing is known to, or it was not found in time.
 
     What repeats is written out up to a horizon, which is no change: it lies beyond the time to write it out anew.
     """
     try:
         with reading_for(NEXT_CHANGE_SECONDS) as cursor:
-            cursor.execute(_NEXT_CHANGE, [serving.segment_id, serving.number, now, serving.refresh_at])
+            asked = {"segment": serving.segment_id, "version": serving.number, "refresh_at": serving.refresh_at}
+            cursor.execute(about(of, _NEXT_CHANGE), {"now": now, **asked})
             (found,) = cursor.fetchone()
     except TooSlow:
         return None

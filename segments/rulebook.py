@@ -176,19 +176,23 @@ def rules_of(advertiser_id: int) -> Rules:
     versions = RuleVersion.all_advertisers.filter(advertiser_id=advertiser_id, state__in=states)
     versions = versions.filter(segment__deleted_at=None).select_related("segment").order_by("id")
     entries = []
+    around = surroundings_of(advertiser_id)
     for version in versions:
         if version.state == RuleVersion.State.ACTIVE and not version.segment.is_active:
             continue
         try:
-            entries.append(entry_of(version))
+            entries.append(entry_of(version, None if version.state == RuleVersion.State.BUILDING else around))
         except (RuleRefused, Uncompilable) as error:
             log.warning("rule_left_out", segment=version.segment_id, version=version.number, error=str(error))
-    return _bound(sorted(entries, key=lambda entry: entry.place), surroundings_of(advertiser_id))
+    return _bound(sorted(entries, key=lambda entry: entry.place), around)
 
 
-def entry_of(version: RuleVersion) -> Entry:
-    """Compile a version; one that is being built beside what else is built with it. Raises where it cannot be."""
-    around = surroundings_of(version.advertiser_id, _built_with(version))
+def entry_of(version: RuleVersion, around: Surroundings | None = None) -> Entry:
+    """Compile a version, by default beside what else is built with it; many are given what is around all of them.
+
+    Raises where it cannot be compiled.
+    """
+    around = around or surroundings_of(version.advertiser_id, _built_with(version))
     around = replace(around, key=version.segment.code, zone=version.zone or around.zone)
     rule = rule_of(version.rule)
     ruled = Ruled(version.advertiser_id, version.segment_id, version.number, compile_rule(rule, around), of=rule.of)

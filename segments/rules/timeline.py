@@ -12,9 +12,10 @@ Promise: what a person typed is in the values, never in the text; and a rule wit
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from segments.rules.compiling.dates import ANNIVERSARY_HORIZON_DAYS
 from segments.rules.compiling.events import event_timeline
@@ -28,6 +29,7 @@ from segments.rules.compiling.known import (
 )
 from segments.rules.compiling.others import account_timeline, people_timeline, segment_timeline
 from segments.rules.compiling.scene import (
+    Crowd,
     OtherSegment,
     RuledSegment,
     Scene,
@@ -39,7 +41,20 @@ from segments.rules.compiling.schedule import TIME_HORIZON_DAYS, time_timeline
 from segments.rules.compiling.sequences import sequence_timeline
 from segments.rules.compiling.situations import near_timeline, situation_timeline
 from segments.rules.compiling.spans import MICROSECOND
-from segments.rules.compiling.sql import ALWAYS, AS_OF, AS_OF_SQL, Sql, Value, duration, join, opposite, sql
+from segments.rules.compiling.sql import (
+    ALWAYS,
+    AS_OF_SQL,
+    AsOf,
+    Bound,
+    Shaped,
+    Sql,
+    Value,
+    duration,
+    join,
+    opposite,
+    shaped,
+    sql,
+)
 from segments.rules.compiling.tallies import change_timeline, favourite_timeline
 from segments.rules.touching import parts
 from segments.rules.tree import (
@@ -57,6 +72,7 @@ from segments.rules.tree import (
     NearCondition,
     Node,
     Not,
+    Of,
     Path,
     PeopleCondition,
     PersonCondition,
@@ -80,17 +96,27 @@ __all__ = [
 ]
 
 
+class Crowded(NamedTuple):
+    """An expression, and the joins behind the relation `s` that it needs; both have the bounds as values."""
+
+    expression: Sql
+    joins: Sql
+
+
 @dataclass(frozen=True)
 class Compiled:
     """The SQL of a rule, the same for every moment of asking; and that of each of its nodes by its place.
 
     Nodes across a crossing, to accounts or to people, have none of their own. `horizon` is how far ahead the timeline
-    is written out, None for all time: its end is none.
+    is written out, None for all time: its end is none. `crowded` says the same of a whole range of profiles, where
+    that is another thing to ask.
     """
 
+    of: Of
     expression: Sql
     nodes: Mapping[Path, Sql]
     horizon: timedelta | None = None
+    crowded: Crowded | None = None
 
     @property
     def sql(self) -> str:
@@ -99,10 +125,24 @@ class Compiled:
     def values(self, as_of: datetime) -> list[Value]:
         return values_of(self.expression, as_of)
 
+    @cached_property
+    def shaped(self) -> Shaped:
+        return shaped(self.expression)
 
-def values_of(expression: Sql, as_of: datetime) -> list[Value]:
-    """Return the values of an expression at a moment of asking, which is never before a fact that is stored."""
-    return [as_of.isoformat() if value is AS_OF else value for value in expression.values]  # type: ignore[misc]
+
+def values_of(expression: Sql, as_of: datetime, *, first: str = "", last: str = "") -> list[Value]:
+    """Return the values of an expression at a moment of asking, which is never before a fact that is stored; where it
+    is about a crowd, with the bounds of its ids.
+    """
+    found: list[Value] = []
+    for value in expression.values:
+        if isinstance(value, AsOf):
+            found.append(as_of.isoformat())
+        elif isinstance(value, Bound):
+            found.append(last if value.is_last else first)
+        else:
+            found.append(value)
+    return found
 
 
 def compile_rule(rule: Rule, surroundings: Surroundings) -> Compiled:
@@ -111,22 +151,34 @@ def compile_rule(rule: Rule, surroundings: Surroundings) -> Compiled:
 
     def keep(node: Node, scene: Scene) -> Sql:
         compiled = compile_node(node, scene)
-        if not scene.within and not scene.depth:
+        if not scene.within and not scene.depth and scene.crowd is None:
             nodes[node.path] = compiled
         return compiled
 
-    scene = Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, keep)
-    root = sql("({root} * {always})", root=scene.timeline(rule.root), always=ALWAYS)
     days = _horizon_days(rule, surroundings, frozenset())
-    if days is None:
-        return Compiled(root, nodes)
-    horizon = timedelta(days=days)
+    horizon = None if days is None else timedelta(days=days)
+    scene = Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, keep)
+    return Compiled(rule.of, _root(rule, scene, horizon), nodes, horizon, _crowded(rule, scene, horizon))
+
+
+def _root(rule: Rule, scene: Scene, horizon: timedelta | None) -> Sql:
+    root = sql("({root} * {always})", root=scene.timeline(rule.root), always=ALWAYS)
+    if horizon is None:
+        return root
     ahead = sql(
         "tstzmultirange(tstzrange(NULL, {as_of} + {horizon}))",
         as_of=AS_OF_SQL,
         horizon=duration(horizon // MICROSECOND),
     )
-    return Compiled(sql("({root} * {ahead})", root=root, ahead=ahead), nodes, horizon)
+    return sql("({root} * {ahead})", root=root, ahead=ahead)
+
+
+def _crowded(rule: Rule, scene: Scene, horizon: timedelta | None) -> Crowded | None:
+    crowd = Crowd()
+    if rule.of != "profile":
+        return None
+    root = _root(rule, replace(scene, crowd=crowd), horizon)
+    return Crowded(root, crowd.joins) if crowd.relations else None
 
 
 def _horizon_days(rule: Rule, surroundings: Surroundings, seen: frozenset[str]) -> int | None:

@@ -14,6 +14,8 @@ from segments.rules.compiling.spans import Span, forgotten_after, span_of
 from segments.rules.compiling.sql import (
     ALWAYS,
     AS_OF_SQL,
+    FIRST,
+    LAST,
     NEVER,
     TRUE,
     Sql,
@@ -30,12 +32,17 @@ from segments.rules.windows import ThisVisit, Window
 
 X = Sql("e.occurred_at")
 FROM_NOW = sql("tstzrange({as_of}, NULL)", as_of=AS_OF_SQL)
+_OF_CROWD = sql("e.profile_id BETWEEN {first} AND {last}", first=FIRST, last=LAST)
+# No event lies in the future, but the clocks of two doors may differ. It leaves out the partitions that are made
+# ahead: more than half of those that a short window would begin to read.
+_NOT_AHEAD = sql("{x} < {as_of} + interval '24 hours'", x=X, as_of=AS_OF_SQL)
 
 
 class Pool(NamedTuple):
     """Events that are asked about, and for how long each counts. `owner` is the column of the profile.
 
-    `also` are conditions beside the filters that make an event one of those.
+    `also` are conditions beside the filters that make an event one of those. With `is_crowd` the events are those of
+    all who are asked about.
     """
 
     scene: Scene
@@ -44,6 +51,7 @@ class Pool(NamedTuple):
     span: Span
     owner: str
     also: tuple[Sql, ...] = ()
+    is_crowd: bool = False
 
     @property
     def is_dated(self) -> bool:
@@ -125,18 +133,18 @@ def _sources(pool: Pool) -> list[tuple[list[Sql], Sql, list[Sql]]]:
             Sql(f"(SELECT m.profile_id FROM audience_accountmember m WHERE m.account_id = {scene.id}) {member}")
         ]
     table = Sql("audience_event")
-    owned = Sql(f"e.profile_id = {pool.owner}")
+    owned = [_OF_CROWD if pool.is_crowd else Sql(f"e.profile_id = {pool.owner}"), _NOT_AHEAD]
     recorded = [name for name in names if name != VISIT]
     sources = []
     if names == ANY_EVENT:
         # What is derived from other facts is no event of its own.
         others = sql("e.name <> {name}", name=text(ATTRIBUTE_CHANGED))
-        sources.append((people, table, [owned, others]))
+        sources.append((people, table, [*owned, others]))
     elif len(recorded) == 1:
-        sources.append((people, table, [owned, sql("e.name = {name}", name=text(recorded[0]))]))
+        sources.append((people, table, [*owned, sql("e.name = {name}", name=text(recorded[0]))]))
     elif recorded:
         listed = sql("(SELECT DISTINCT unnest({names}) AS name) n", names=texts(recorded))
-        sources.append(([*people, listed], table, [owned, Sql("e.name = n.name")]))
+        sources.append(([*people, listed], table, [*owned, Sql("e.name = n.name")]))
     if VISIT in names:
         found = visits(pool.owner, pool.span.since, gap_of(scene.surroundings.visit_gap))
         sources.append((people, found, []))
@@ -171,12 +179,31 @@ def at_least(found: Pool, count: int) -> Sql:
     if count == 0:
         return ALWAYS
     order = "DESC" if found.span.enough == "newest" else "ASC"
+    if found.scene.crowd is not None and (relation := _of_crowd(found, count, order)) is not None:
+        return sql("coalesce({t}, {never})", t=found.scene.crowd.column(relation), never=NEVER)
     return sql(
         "coalesce((SELECT tstzmultirange(e.r * {from_now}) FROM ({rows}) e OFFSET {skipped}), {never})",
         from_now=FROM_NOW,
         rows=read(found, order=order, most=count),
         skipped=bigint(count - 1),
         never=NEVER,
+    )
+
+
+def _of_crowd(found: Pool, count: int, order: str) -> Sql | None:
+    """Return until when each of a crowd has so many events, from one walk along the index.
+
+    None for what asks more of somebody than events of one name: it is asked about each.
+    """
+    place = f"row_number() OVER (PARTITION BY e.profile_id ORDER BY {X.text} {order})"
+    rows = read(found._replace(is_crowd=True), [("owner", Sql("e.profile_id")), ("place", Sql(place))])
+    if len(found.events.names) > 1 or found.events.names[0] in (*ANY_EVENT, VISIT) or found.owner in rows.text:
+        return None
+    return sql(
+        "SELECT e.owner, tstzmultirange(e.r * {from_now}) AS t FROM ({rows}) e WHERE e.place = {count}",
+        from_now=FROM_NOW,
+        rows=rows,
+        count=bigint(count),
     )
 
 

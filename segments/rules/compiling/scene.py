@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from zoneinfo import available_timezones
 
 from segments.rules.compiling.clock import Clock
-from segments.rules.compiling.sql import Sql, sql, text, texts
+from segments.rules.compiling.sql import Sql, join, sql, text, texts
 from segments.rules.tree import Node, Of, Rule
 
 VISITOR, ADVERTISER = "visitor", "advertiser"
@@ -64,11 +64,34 @@ class Surroundings:
     zones: Collection[str] = field(default_factory=_zones)
 
 
+class Crowd:
+    """What is read once for all who are asked about: relations of `owner` and `t`, each joined under a name."""
+
+    def __init__(self) -> None:
+        self.relations: list[Sql] = []
+
+    def column(self, relation: Sql) -> Sql:
+        """Join a relation; return its column `t`, which is NULL for whom it has no row."""
+        self.relations.append(relation)
+        return Sql(f"crowd{len(self.relations)}.t")
+
+    @property
+    def joins(self) -> Sql:
+        """Return the joins behind the relation `s` of those who are asked about."""
+        numbered = enumerate(self.relations, 1)
+        joins = [
+            sql(f" LEFT JOIN ({{one}}) crowd{number} ON crowd{number}.owner = s.profile_id", one=one)
+            for number, one in numbered
+        ]
+        return join("", joins)
+
+
 @dataclass(frozen=True)
 class Scene:
     """Where a node stands: whose facts it asks about, by the column with their id, and by whose clock.
 
-    `compile` is `timeline.compile_node`, or what calls it, for nodes that hold others.
+    `compile` is `timeline.compile_node`, or what calls it, for nodes that hold others. `crowd` is there where
+    everybody of a range of ids is asked about.
     """
 
     of: Of
@@ -79,6 +102,7 @@ class Scene:
     depth: int = 0
     # The segments that are being compiled in place, for the one who calls itself.
     within: tuple[str, ...] = ()
+    crowd: Crowd | None = None
 
     def timeline(self, node: Node) -> Sql:
         return self.compile(node, self)
@@ -115,4 +139,4 @@ class Scene:
 
     def of_other(self, of: Of, id_: str) -> "Scene":
         """Return the scene on the other side of a crossing between profiles and accounts."""
-        return replace(self, of=of, id=id_, depth=self.depth + 1)
+        return replace(self, of=of, id=id_, depth=self.depth + 1, crowd=None)

@@ -1,11 +1,14 @@
 """Pieces of SQL, with what a person typed apart from the text: it travels in parameters, names included."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from string import Formatter
-from typing import NamedTuple, TypeAlias
+from sys import intern
+from typing import Literal, NamedTuple, TypeAlias
 
+_LIST = re.compile(r"::\w+\[\]")
 NEVER_TEXT = "'{}'::tstzmultirange"
 
 
@@ -13,9 +16,15 @@ class AsOf(NamedTuple):
     """The place of the moment of asking among the values of a statement."""
 
 
+class Bound(NamedTuple):
+    """The place of the first or the last id of a range that is asked about as a whole."""
+
+    is_last: bool
+
+
 AS_OF = AsOf()
 Value: TypeAlias = str | int
-Slot: TypeAlias = Value | AsOf
+Slot: TypeAlias = Value | AsOf | Bound
 
 
 class Sql(NamedTuple):
@@ -23,6 +32,46 @@ class Sql(NamedTuple):
 
     text: str
     values: tuple[Slot, ...] = ()
+
+
+class Shape(NamedTuple):
+    """The text of a piece in which rules share what they differ in: their values are columns `asked.v1`, …
+
+    A list stays a value, of which one is enough for everybody; so does the moment of asking, by which PostgreSQL
+    leaves out partitions before it begins. `slots` are these, in their order.
+    """
+
+    text: str
+    width: int
+    slots: tuple[Literal["as_of", "list"], ...]
+
+
+class Shaped(NamedTuple):
+    """A piece by its shape, and the values that go with it: of the columns, and the lists."""
+
+    shape: Shape
+    columns: tuple[str, ...]
+    lists: tuple[str, ...]
+
+
+def shaped(piece: Sql) -> Shaped:
+    """Return a piece by its shape."""
+    first, *rest = piece.text.split("%s")
+    texts, columns, lists = [first], [], []
+    slots: list[Literal["as_of", "list"]] = []
+    for value, text in zip(piece.values, rest, strict=True):
+        if isinstance(value, AsOf):
+            slots.append("as_of")
+            texts.append("%s")
+        elif _LIST.match(text):
+            slots.append("list")
+            lists.append(str(value))
+            texts.append("%s")
+        else:
+            columns.append(str(value))
+            texts.append(f"asked.v{len(columns)}")
+        texts.append(text)
+    return Shaped(Shape(intern("".join(texts)), len(columns), tuple(slots)), tuple(columns), tuple(lists))
 
 
 def sql(template: str, **parts: Sql | str) -> Sql:
@@ -90,6 +139,7 @@ def day(value: object) -> Sql:
 
 
 AS_OF_SQL = Sql("%s::timestamptz", (AS_OF,))
+FIRST, LAST = Sql("%s::uuid", (Bound(is_last=False),)), Sql("%s::uuid", (Bound(is_last=True),))
 NEVER = Sql(NEVER_TEXT)
 # All time from the moment of asking on.
 ALWAYS = sql("tstzmultirange(tstzrange({as_of}, NULL))", as_of=AS_OF_SQL)

@@ -7,6 +7,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from audience.columns import batch_cursor
+from audience.instants import instant
+from audience.talk import speak
+from segments import asking
 from segments.rules.compiling.sql import Sql
 from segments.rules.timeline import Surroundings, compile_rule, values_of
 from segments.rules.tree import Rule
@@ -22,8 +26,22 @@ def ask(rule: Rule, id_: UUID, as_of: datetime, surroundings: Surroundings | Non
 def ask_many(
     rule: Rule, ids: Sequence[UUID], as_of: datetime, surroundings: Surroundings | None = None
 ) -> dict[UUID, Ranges]:
+    """Return the timelines; each of the ways in which a rule is asked about many says the same."""
     compiled = compile_rule(rule, surroundings or Surroundings())
-    return answers(compiled.expression, rule.of, ids, as_of)
+    found = answers(compiled.expression, rule.of, ids, as_of)
+    question = asking.Question(segment_id=0, version=0, compiled=compiled, about=[id_.bytes for id_ in ids])
+    for way in (asking.ask, asking.ask_crowd) if ids else ():
+        with batch_cursor(connection.connection) as cursor:
+            told = speak(cursor, way([question], instant(as_of)))
+        again = {UUID(bytes=answer.id): _read(answer.ranges) for answer in told}
+        assert {id_: again.get(id_, []) for id_ in ids} == found, way
+    return found
+
+
+def _read(text: str) -> Ranges:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::tstzmultirange", [text])
+        return ranges(cursor.fetchone()[0])
 
 
 def answers(expression: Sql, of: str, ids: Sequence[UUID], as_of: datetime) -> dict[UUID, Ranges]:

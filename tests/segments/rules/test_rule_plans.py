@@ -1,17 +1,20 @@
 """What a condition reads: n entries of one index for each profile, in the partitions of its window alone.
 
-Of each of those partitions the first entry is looked at, to see which is the newest.
+Of each of those partitions the first entry is looked at, to see which is the newest; for each name.
 """
 
 import json
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from audience.columns import batch_cursor
+from audience.instants import instant
+from audience.models import Event
 from audience.partitions import make_partitions
 from pixels.commits import SESSION_OPTIONS
+from segments.asking import Question, ask_crowd
 from segments.rules.reading.rules import read
 from segments.rules.timeline import Surroundings, compile_rule
 from tests.factories import NOON, make_advertiser, make_profile
@@ -67,6 +70,22 @@ def plan_of(node, profile):
     return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
 
 
+def plan_of_crowd(node):
+    """Return the nodes of the plan as it was run for everybody, with the settings of a build."""
+    compiled = compile_rule(read(json.dumps({"muster_rule": 1, "of": "profile", "rule": node})).rule, Surroundings())
+    everybody = sorted(id_.bytes for id_ in Event.all_advertisers.values_list("profile_id", flat=True).distinct())
+    talk = ask_crowd([Question(segment_id=0, version=0, compiled=compiled, about=everybody)], instant(NOON))
+    with transaction.atomic(), batch_cursor(connection.connection) as cursor:
+        for template, values in next(talk):
+            cursor.execute(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {template.sql}" if "crowd1" in template.sql else template.sql, values
+            )
+            found = cursor.fetchall()
+            if "crowd1" in template.sql:
+                ((plan,),) = found
+    return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+
+
 def _walk(node):
     yield node
     for child in node.get("Plans", []):
@@ -102,9 +121,21 @@ def reads(nodes):
 def test_so_many_entries_are_read(node, most, somebody):
     begun, rows = reads(plan_of(node, somebody))
     assert begun
-    assert rows <= most + len(begun), begun
+    assert rows <= most + sum(scan["Actual Loops"] for scan in begun), begun
     assert {scan["Node Type"] for scan in begun} <= {"Index Scan", "Index Only Scan"}
     assert all("profile_id_name_occurred_at" in scan["Index Name"] for scan in begun)
+
+
+def test_a_crowd_is_read_in_one_walk_along_the_index(somebody):
+    """And what was made ahead, or lies before the window, is not begun."""
+    nodes = plan_of_crowd({"event": "view", "window": {"within": "20d"}, "count": {"at_least": 3}})
+    begun, _ = reads(nodes)
+    assert {scan["Node Type"] for scan in begun} <= {"Index Scan", "Index Only Scan"}
+    assert {scan["Actual Loops"] for scan in begun} == {1}
+    assert {scan["Relation Name"] for scan in begun} <= {
+        f"audience_event_{NOON:%Y%m}01",
+        f"audience_event_{NOON - timedelta(days=20):%Y%m}01",
+    }
 
 
 def test_partitions_before_the_window_are_left_out(somebody):
