@@ -32,7 +32,7 @@ from segments.sweeper import sweep
 from segments.versions import save_rule
 from tests.factories import make_segment
 from tests.segments.engine.scene import Shop
-from tests.segments.engine.test_other_segments import Door, browser_of
+from tests.segments.engine.door import Door
 from tests.segments.rules.database import ask_many
 from tests.segments.rules.scenes import RULES, STARTS, STEPS, contexts, properties
 from tests.segments.rules.stored import as_json
@@ -60,7 +60,7 @@ ALONE = ["put in", "put in", "take out", "edit", "sweep"]  # in no batch of mess
 kinds = st.sampled_from([*FACTS, *ALONE])
 told = st.builds(
     Told,
-    st.sampled_from([browser_of(who) for who in ("p", "p", "q")]),
+    st.sampled_from([who for who in ("p", "p", "q")]),
     kinds,
     st.sampled_from([*STEPS, NOW]),
     st.sampled_from([NOW, NOW, *STEPS]),
