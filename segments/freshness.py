@@ -18,7 +18,8 @@ State = RuleVersion.State
 # Needs `membership_due`. The sweeper takes what is due in this order, whosesoever it is.
 _OLDEST_DUE = "SELECT sweep_at FROM segments_membership WHERE sweep_at <= %s ORDER BY sweep_at LIMIT 1"
 _NEXT_CHANGE = """
-    SELECT min(sweep_at) FROM segments_membership WHERE segment_id = %s AND version = %s AND sweep_at > %s
+    SELECT min(sweep_at) FROM segments_membership
+    WHERE segment_id = %s AND version = %s AND sweep_at > %s AND (sweep_at < %s) IS NOT FALSE
 """
 
 
@@ -59,7 +60,7 @@ def freshness_of(segment: Segment, now: datetime) -> Freshness:
         failed=newest if newest is not None and newest.state == State.FAILED else None,
         broken=_why_broken(serving),
         behind=_behind(now),
-        next_change=_next_change(segment, now),
+        next_change=_next_change(serving, now) if serving else None,
     )
 
 
@@ -81,11 +82,14 @@ def _behind(now: datetime) -> timedelta:
     return now - row[0] if row else timedelta(0)
 
 
-def _next_change(segment: Segment, now: datetime) -> datetime | None:
-    """Return when time changes the segment next; None where nothing is known to, or it was not found in time."""
+def _next_change(serving: RuleVersion, now: datetime) -> datetime | None:
+    """Return when time changes the segment next; None where nothing is known to, or it was not found in time.
+
+    What repeats is written out up to a horizon, which is no change: it lies beyond the time to write it out anew.
+    """
     try:
         with reading_for(NEXT_CHANGE_SECONDS) as cursor:
-            cursor.execute(_NEXT_CHANGE, [segment.pk, segment.active_version, now])
+            cursor.execute(_NEXT_CHANGE, [serving.segment_id, serving.number, now, serving.refresh_at])
             (found,) = cursor.fetchone()
     except TooSlow:
         return None

@@ -92,11 +92,17 @@ def pause(segment: Segment, *, author: User | None = None, at: datetime | None =
 
 @transaction.atomic
 def resume(segment: Segment, *, author: User | None = None, at: datetime | None = None) -> RuleVersion:
-    """Let a paused segment take people in again: its rule is built anew, as after an edit."""
+    """Let a paused segment take people in again: its rule is built anew, as after an edit.
+
+    That is the newest one, of those that did not fail where there are any.
+    """
+    versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
+    version = versions.exclude(state=State.FAILED).first() or versions.first()
+    if version is None:
+        raise NotAllowed("The segment has no rule yet. Save one first.")
     segment.is_active = True
     segment.save(update_fields=["is_active"])
-    rule = RuleVersion.all_advertisers.filter(segment=segment).exclude(state=State.FAILED).latest("number").rule
-    return _begin(segment, rule, author, at or timezone.now())
+    return _begin(segment, version.rule, author, at or timezone.now())
 
 
 @transaction.atomic
