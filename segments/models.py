@@ -197,7 +197,7 @@ class RuleVersion(TenantModel):
     built_to = models.UUIDField(null=True)
     profiles_done = models.BigIntegerField(default=0)
     profiles_total = models.BigIntegerField(default=0)
-    # What repeats is written out up to a horizon only; from this instant on it is written out anew.
+    # From this instant on everybody is asked anew: what repeats is written out up to a horizon only.
     refresh_at = models.DateTimeField(null=True)
 
     class Meta(TenantModel.Meta):

@@ -19,6 +19,8 @@ from segments.rules.catalogue import Catalogue
 from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
+from segments.rules.touching import parts
+from segments.rules.tree import IsMember, SegmentCondition
 from segments.rules.writing import write
 from segments.surroundings import rule_of
 from segments.sweeper import sweep_segment
@@ -225,7 +227,7 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
             keys = {"advertiser": advertiser_id, "segment": segment.pk, "old": old, "new": new}
             cursor.execute(_SWITCH, {"at": at, "cause": Cause.EDIT, **keys})
             RuleVersion.all_advertisers.filter(segment=segment, number=old).update(state=State.SUPERSEDED)
-            refresh_at = _refresh_at(version, at)
+            refresh_at = at if _asks_since_when(version, group) else _refresh_at(version, at)
             RuleVersion.all_advertisers.filter(pk=version.pk).update(
                 state=State.ACTIVE, complete_since=at, refresh_at=refresh_at
             )
@@ -248,6 +250,20 @@ def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
             RuleVersion.all_advertisers.filter(pk=lead.pk).update(built_to=None, profiles_done=0)
         elif user.segment.is_active:
             _begin(user.segment, (unfinished or user).rule, author, at)
+
+
+def _asks_since_when(version: RuleVersion, group: list[RuleVersion]) -> bool:
+    """Say whether a rule asks since when somebody is in a segment that switches with it, or out of it.
+
+    For those whom the switch itself moves that is known from then on: such a rule is asked once more.
+    """
+    codes = {one.segment.code for one in group}
+    return any(
+        isinstance(part, SegmentCondition)
+        and not codes.isdisjoint(part.segments)
+        and (not isinstance(part.asks, IsMember) or part.asks.for_at_least is not None)
+        for part in parts(rule_of(version.rule))
+    )
 
 
 def _refresh_at(version: RuleVersion, at: datetime) -> datetime | None:
