@@ -266,8 +266,8 @@ class Membership(TenantModel):
 class Cause(models.TextChoices):
     """Why somebody joined or left."""
 
-    FACT = "fact", "a fire"
-    TIME = "time", "the time was over"
+    FACT = "fact", "something they did"
+    TIME = "time", "time went by"
     API = "api", "the API"
     UPLOAD = "upload", "an upload"
     ADMIN = "admin", "somebody in the admin"
