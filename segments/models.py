@@ -207,7 +207,7 @@ class RuleVersion(TenantModel):
     profiles_total = models.BigIntegerField(default=0)
     # Somebody has stopped the building. Facts keep true what is built, so it goes on where it was.
     stopped_at = models.DateTimeField(null=True)
-    # What repeats is written out up to a horizon only; from this instant on it is written out anew.
+    # From this instant on everybody is asked anew: what repeats is written out up to a horizon only.
     refresh_at = models.DateTimeField(null=True)
 
     class Meta(TenantModel.Meta):
@@ -302,8 +302,8 @@ class AccountMembership(_Interval):
 class Cause(models.TextChoices):
     """Why somebody joined or left."""
 
-    FACT = "fact", "a fire"
-    TIME = "time", "the time was over"
+    FACT = "fact", "something they did"
+    TIME = "time", "time went by"
     API = "api", "the API"
     UPLOAD = "upload", "an upload"
     ADMIN = "admin", "somebody in the admin"

@@ -23,7 +23,8 @@ from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable
-from segments.rules.tree import Of
+from segments.rules.touching import parts
+from segments.rules.tree import IsMember, Of, SegmentCondition
 from segments.rules.writing import write
 from segments.surroundings import rule_of, zone_of
 from segments.sweeper import sweep_segment
@@ -289,7 +290,7 @@ def switch(group: list[RuleVersion], at: datetime | None = None) -> bool:
             keys = {"advertiser": advertiser_id, "segment": segment.pk, "old": old, "new": new}
             cursor.execute(about(of_segment(segment), _SWITCH), {"at": at, "cause": Cause.EDIT, **keys})
             RuleVersion.all_advertisers.filter(segment=segment, number=old).update(state=State.SUPERSEDED)
-            refresh_at = _refresh_at(version, at)
+            refresh_at = at if _asks_since_when(version, group) else _refresh_at(version, at)
             RuleVersion.all_advertisers.filter(pk=version.pk).update(
                 state=State.ACTIVE, complete_since=at, refresh_at=refresh_at
             )
@@ -313,6 +314,20 @@ def _mend(changed: list[Segment], author: User | None, at: datetime) -> None:
             group.update(built_to=None, profiles_done=0)
         elif user.segment.is_active:
             _begin(user.segment, (unfinished or user).rule, author, at)
+
+
+def _asks_since_when(version: RuleVersion, group: list[RuleVersion]) -> bool:
+    """Say whether a rule asks since when somebody is in a segment that switches with it, or out of it.
+
+    For those whom the switch itself moves that is known from then on: such a rule is asked once more.
+    """
+    codes = {one.segment.code for one in group}
+    return any(
+        isinstance(part, SegmentCondition)
+        and not codes.isdisjoint(part.segments)
+        and (not isinstance(part.asks, IsMember) or part.asks.for_at_least is not None)
+        for part in parts(rule_of(version.rule))
+    )
 
 
 def _refresh_at(version: RuleVersion, at: datetime) -> datetime | None:

@@ -41,4 +41,14 @@ class Migration(migrations.Migration):
             name='recorded_at',
             field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
         ),
+        migrations.AlterField(
+            model_name='transition',
+            name='cause',
+            field=models.CharField(choices=[('fact', 'something they did'), ('time', 'time went by'), ('api', 'the API'), ('upload', 'an upload'), ('admin', 'somebody in the admin'), ('edit', 'an edit of the segment'), ('merge', 'two profiles became one'), ('consent', 'consent was withdrawn'), ('erasure', 'the person was erased'), ('segment', 'a change in another segment')], max_length=8),
+        ),
+        migrations.AlterField(
+            model_name='accounttransition',
+            name='cause',
+            field=models.CharField(choices=[('fact', 'something they did'), ('time', 'time went by'), ('api', 'the API'), ('upload', 'an upload'), ('admin', 'somebody in the admin'), ('edit', 'an edit of the segment'), ('merge', 'two profiles became one'), ('consent', 'consent was withdrawn'), ('erasure', 'the person was erased'), ('segment', 'a change in another segment')], max_length=8),
+        ),
     ]

@@ -95,7 +95,7 @@ def test_a_persons_page_tells_all(browser: Client, kettle: Advertiser, jo: Profi
     assert [one.segment for one in sections["In these segments now"]["memberships"]] == [segment]
     body = answer.content.decode()
     assert "jo@example.com" in body
-    assert "the time was over" in body
+    assert "time went by" in body
 
 
 def test_looking_at_a_person_is_written_down(kettle: Advertiser, jo: Profile) -> None:

@@ -140,8 +140,8 @@ def test_events_and_transitions_stand_in_one_timeline(browser: Client, kettle: A
     entries = browser.get(page_of(profile)).context["timeline"].entries
     assert [(entry.title, entry.tone, entry.short) for entry in entries] == [
         ("page", "", "/thanks"),
-        ("Cart", "leave", "the time was over"),
-        ("Cart", "join", "a fire"),
+        ("Cart", "leave", "time went by"),
+        ("Cart", "join", "something they did"),
         ("cart_updated", "", "total 65 · currency EUR"),
     ]
 

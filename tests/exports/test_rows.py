@@ -11,6 +11,7 @@ from audience.models import Identifier
 from audience.tenancy import acting_for
 from exports.models import Run
 from exports.preview import preview_of
+from segments.ranges import FOREVER
 from tests.exports.scene import CUSTOMER, EMAIL, YESTERDAY, Scene, check_set, members_by_sql, names, read_csv
 from tests.factories import make_member, make_profile
 
@@ -39,6 +40,19 @@ def test_every_column_shows_what_the_membership_holds(scene: Scene) -> None:
         assert datetime.fromisoformat(times[name]) == getattr(member, name).replace(microsecond=0)
     assert row[2] == "65"
     assert row[4:] == ["true", str(segment.pk), "cart", "Full cart", 'a,"b"', "ana@example.com"]
+
+
+def test_who_has_no_end_in_one_of_several_segments_has_none(scene: Scene) -> None:
+    segments = scene.segment("cart"), scene.segment("fans")
+    for days, mail in ((9, "ana@example.com"), (None, "bob@example.com")):
+        profile = make_profile(scene.advertiser, email=mail)
+        make_member(segments[0], profile, starts_at=datetime.now(UTC) - YESTERDAY)
+        end = FOREVER if days is None else datetime.now(UTC) + timedelta(days=days)
+        make_member(segments[1], profile, starts_at=datetime.now(UTC) - YESTERDAY, expires_at=end)
+    columns = [EMAIL, {"source": "expires_at"}]
+    export = scene.export(scene.folder_destination(), *segments, columns=columns, layout="segment_list")
+    _, *rows = rows_of(scene, scene.run(export))
+    assert [(mail, bool(end)) for mail, end in rows] == [("ana@example.com", True), ("bob@example.com", False)]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])

@@ -14,9 +14,12 @@ from pixels.hosts import Hosts
 from pixels.intake import database_conninfo
 from pixels.models import Partner, Piggyback, Pixel, PixelAction
 from pixels.parsing import Item
+from segments import rulebook
 from segments.models import Segment
+from segments.versions import save_rule
 from tests.factories import make_advertiser, make_partner, make_piggyback, make_pixel, make_segment
 from tests.pixels.doors import until
+from tests.segments.rules.asking import rule_text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ONE_SECOND = 1.0
@@ -100,6 +103,19 @@ def test_each_edit_is_seen_within_a_second(catalogue):
             assert not has_come(catalogue.picture)
             edit()
             until(lambda has_come=has_come: has_come(catalogue.picture), ONE_SECOND)
+
+
+def test_each_version_of_a_rule_is_known_within_a_second(catalogue):
+    segment = make_segment(make_advertiser(), kind="rule")
+    for number in (1, 2):
+        save_rule(segment, rule_text({"event": "view", "count": {"at_least": number}}))
+        until(lambda number=number: versions_in_the_book(segment) == [number], ONE_SECOND)
+    rulebook.forget()
+
+
+def versions_in_the_book(segment):
+    rules = rulebook.current().get(segment.advertiser_id)
+    return [entry.ruled.version for entry in rules.entries] if rules else []
 
 
 def test_an_edit_is_seen_when_it_is_committed_and_not_if_it_is_taken_back(catalogue):

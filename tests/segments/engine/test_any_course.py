@@ -31,8 +31,8 @@ from segments.surroundings import surroundings_of
 from segments.sweeper import sweep
 from segments.versions import save_rule
 from tests.factories import make_segment
-from tests.segments.engine.scene import Shop
 from tests.segments.engine.door import Door
+from tests.segments.engine.scene import Shop
 from tests.segments.rules.database import ask_many
 from tests.segments.rules.scenes import RULES, STARTS, STEPS, contexts, properties
 from tests.segments.rules.stored import as_json

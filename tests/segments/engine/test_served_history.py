@@ -6,6 +6,7 @@ from segments.models import Transition
 from tests.factories import make_segment
 from tests.segments.engine.door import Door
 from tests.segments.engine.scene import Shop, steps, sweep_at
+from tests.segments.engine.test_edits import V, build_chunks, views
 from tests.segments.rules.facts import at
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.spec("rules.md 2.11")]
@@ -109,6 +110,18 @@ def test_an_edit_keeps_since_when_members_are_in_for_those_who_ask(shop):
     assert shop.steps(new) == steps("join 02-01 10:00 fact, leave 02-15 10:00 time")
     assert shop.members(old, "02-20 12:00") == 1
     assert shop.members(new, "02-20 12:00") == 0
+
+
+def test_who_joins_by_an_edit_has_joined_when_it_serves(shop):
+    """Everybody is asked before the switch, when nobody knows yet when that will be."""
+    fans = shop.segment("fans", views(3), live=BEFORE)
+    new = shop.segment("new", {"segment": "fans", "joined": {"within": "7d"}}, live=BEFORE)
+    shop.views("p", V[0], V[1])
+    build_chunks(shop, fans, views(2, within="30d"))
+    shop.build("05-03 12:00")
+    sweep_at("05-12")
+    assert shop.steps(fans) == steps("join 05-03 12:00 edit")
+    assert shop.steps(new) == steps("join 05-03 12:00 edit, leave 05-10 12:00 time")
 
 
 def test_who_leaves_by_an_edit_has_left(shop):
