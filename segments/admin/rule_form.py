@@ -193,6 +193,7 @@ def _page(
         "rule_errors": form.errors.get("rule", []) if checked is None or checked.is_accepted else [],
         "starting_points": STARTING_POINTS,
         "names": names_of(seat.advertiser.pk),
+        "may_delete": bool(segment.pk) and page_admin.has_delete_permission(request, segment),
     }
     if segment.pk:
         return page_admin.render_page(request, segment, "segments/admin/rule_form.html", "change", **context)

@@ -223,6 +223,16 @@ def test_who_may_only_read_sees_the_rule_and_changes_nothing(kettle: Advertiser)
     assert states(segment) == [(1, "active")]
 
 
+def test_an_analyst_edits_and_is_not_offered_to_delete(kettle: Advertiser) -> None:
+    segment = make_ruled(kettle)
+    change = page_of(segment, "change")
+    analyst = at_work(kettle, Role.ANALYST)
+    assert "Delete segment" not in analyst.get(change).content.decode()
+    assert "Delete segment" in at_work(kettle, Role.MANAGER).get(change).content.decode()
+    analyst.post(change, filled(analyst, change, rule=text_of({"event": "other"})))
+    assert states(segment) == [(1, "active"), (2, "building")]
+
+
 def test_pages_of_a_rule_are_not_there_for_a_segment_of_pixels(browser: Client, kettle: Advertiser) -> None:
     cart, fans = make_segment(kettle, "cart"), make_ruled(kettle)
     assert browser.get(page_of(cart, "versions")).status_code == 404
