@@ -11,7 +11,7 @@ from functools import reduce
 from operator import and_, or_
 from time import monotonic
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.utils import timezone
@@ -19,6 +19,7 @@ from django.utils import timezone
 from segments.estimates import Estimate
 from segments.rules.compiling.sql import AS_OF_SQL, Sql, duration, join, opposite, sql
 from segments.rules.nodes import children
+from segments.rules.silence import may_hold_of_strangers
 from segments.rules.timeline import Compiled, Surroundings, compile_rule, values_of
 from segments.rules.tree import AllOf, AnyOf, IsMember, Node, Not, Path, Rule, SegmentCondition
 from segments.sample import Sample, sample_of
@@ -28,6 +29,7 @@ from segments.statements import TooSlow, reading_for
 FIRST_ASKED = 500
 TIMES_MORE = 4
 EXAMPLES = 10
+STRANGERS_ASKED = 20
 AHEAD = timedelta(hours=24)
 ASKED_AT_ONCE = 2_000
 KINDS = {"email": "have an email", "phone": "have a phone", "customer_id": "have a customer id"}
@@ -49,6 +51,7 @@ _CONSENTS = """
     WHERE c.state = 'granted' AND c.since <= %s AND (c.until IS NULL OR c.until > %s)
     GROUP BY c.purpose ORDER BY count(*) DESC, c.purpose LIMIT 20
 """
+_STRANGERS = "WITH s(profile_id) AS (SELECT unnest(%s::uuid[])) SELECT bool_or({rule} @> {as_of}) FROM s"
 _OF = {
     "profile": "SELECT id FROM audience_profile WHERE advertiser_id = %s AND id > %s ORDER BY id LIMIT %s",
     "account": "SELECT id FROM audience_account WHERE advertiser_id = %s AND id > %s ORDER BY id LIMIT %s",
@@ -142,6 +145,20 @@ def preview_edit(rule: Rule, key: str, surroundings: Surroundings, advertiser_id
     new, old = answers.of(rule.root), answers.of(serving)
     hits = (new & ~old, new & old, old & ~new)
     return Moves(*(Estimate(some.bit_count(), len(answers.ids), sample.everybody) for some in hits))
+
+
+def takes_in_strangers(rule: Rule, surroundings: Surroundings) -> bool:
+    """Say whether somebody of whom nothing is known fits a rule now (rules.md 2.9); raise `TooSlow`.
+
+    Some are asked: of a share that is drawn, one alone may be out.
+    """
+    if rule.of != "profile" or not may_hold_of_strangers(rule.root):
+        return False
+    as_of, strangers = timezone.now(), [uuid4() for _ in range(STRANGERS_ASKED)]
+    statement = sql(_STRANGERS, rule=compile_rule(rule, surroundings).expression, as_of=AS_OF_SQL)
+    with reading_for(settings.MUSTER_PREVIEW_SECONDS) as cursor:
+        cursor.execute(statement.text, [strangers, *values_of(statement, as_of)])
+        return bool(cursor.fetchone()[0])
 
 
 class _Answers:

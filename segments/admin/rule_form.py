@@ -18,17 +18,19 @@ from audience.admin.base import taken_seat
 from audience.admin.pages import PagedAdmin
 from segments.admin import differences
 from segments.admin.forms import CodedForm
-from segments.admin.rules import RuleField, names_of, seat_of_maker, told_of
+from segments.admin.rules import RuleField, names_of, rule_by_button, seat_of_maker, told_of
 from segments.admin.versions import name_of
 from segments.checking import english_of
 from segments.knowledge import Knowledge, limits
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
-from segments.starting_points import STARTING_POINTS, starting_point
+from segments.starting_points import STARTING_POINTS
 from segments.surroundings import rule_of, surroundings_of
 from segments.versions import NotAllowed, save_rule
 
 State = RuleVersion.State
+# These give the page back: a starting point put in, people who were seen lately alone, checked or counted.
+_BUTTONS = {"_start", "_seen", "_do"}
 OVERTAKEN = (
     "{who} saved version {number} meanwhile. What yours changes in it stands below. Save again to "
     "put yours in its place."
@@ -139,10 +141,12 @@ def edit(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> Http
 def _answer(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:
     is_new = segment.pk is None
     typed = request.POST.dict() if request.method == "POST" else {}
-    if not typed or "_start" in typed or "_do" in typed:
+    if not typed or _BUTTONS & typed.keys():
         # A bound form would complain of what nobody has filled in yet.
         form = RuleForm(instance=segment, initial=_initial(request, segment, typed))
-        told = _told(form["rule"].value(), request, typed.get("_do", "check"), segment)
+        told = _told(
+            form["rule"].value(), request, "count" if "_seen" in typed else typed.get("_do", "check"), segment
+        )
         return _page(page_admin, request, form, segment, told)
     form = RuleForm(request.POST, instance=segment)
     if not form.is_valid() or not form.save_all(cast("User", request.user)):
@@ -161,8 +165,8 @@ def _answer(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> H
 def _initial(request: HttpRequest, segment: Segment, typed: dict[str, str]) -> dict[str, Any]:
     """Return what the form shows: what was typed, with a starting point, or with the rule of an older version."""
     initial: dict[str, Any] = dict(typed)
-    if chosen := starting_point(typed.get("_start", "")):
-        initial["rule"] = chosen.text
+    if put_in := rule_by_button(typed):
+        initial["rule"] = put_in
     number = request.GET.get("version", "")
     if not typed and segment.pk and number.isascii() and number.isdecimal() and len(number) < 10:
         text = _versions(segment).filter(number=int(number)).values_list("rule", flat=True).first()
@@ -193,6 +197,7 @@ def _page(
         "rule_errors": form.errors.get("rule", []) if checked is None or checked.is_accepted else [],
         "starting_points": STARTING_POINTS,
         "names": names_of(seat.advertiser.pk),
+        "may_delete": bool(segment.pk) and page_admin.has_delete_permission(request, segment),
     }
     if segment.pk:
         return page_admin.render_page(request, segment, "segments/admin/rule_form.html", "change", **context)

@@ -3,6 +3,7 @@
 Without JavaScript the page's buttons ask the same; the script asks for the same parts of a page and puts them in.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -21,15 +22,28 @@ from segments.admin.why import explained
 from segments.checking import check, english_of
 from segments.knowledge import Knowledge
 from segments.models import Segment
-from segments.preview import TOO_MANY, TOO_SLOW, Moves, Preview, count_exactly, preview, preview_edit
-from segments.rules.refusals import place
+from segments.preview import (
+    TOO_MANY,
+    TOO_SLOW,
+    Moves,
+    Preview,
+    count_exactly,
+    preview,
+    preview_edit,
+    takes_in_strangers,
+)
+from segments.rules.reading.rules import read
+from segments.rules.refusals import RuleRefused, place
 from segments.rules.timeline import RuledSegment, Surroundings
-from segments.rules.tree import Rule
+from segments.rules.tree import ANY_EVENT, AllOf, EventCondition, Events, Rule
+from segments.rules.windows import Duration, Within
+from segments.rules.writing import write
 from segments.starting_points import STARTING_POINTS, starting_point
 from segments.statements import TooSlow
 from segments.surroundings import surroundings_of
 
 ROWS = 18
+SEEN_LATELY = EventCondition(Events(ANY_EVENT), window=Within(Duration(30, "d")))
 NAMES_SHOWN = 200
 
 
@@ -100,11 +114,14 @@ def try_rule(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
     """Show the page; with a button pressed, what it asks for. Nothing is kept."""
     seat = seat_of_maker(page_admin, request)
     chosen = starting_point(request.GET.get("start", ""))
-    form = TryForm(request.POST or None, initial={"rule": chosen.text if chosen else ""})
-    text = request.POST.get("rule", "") if request.method == "POST" else form.initial["rule"]
+    sent = request.POST.dict()
+    if put_in := rule_by_button(sent):
+        sent |= {"rule": put_in, "do": "count"}
+    form = TryForm(sent or None, initial={"rule": chosen.text if chosen else ""})
+    text = sent.get("rule", "") if request.method == "POST" else form.initial["rule"]
     told: dict[str, Any] = {"may_see_people": seat.may_see_people}
     if text.strip():
-        told |= told_of(text, request, request.POST.get("do", "check"))
+        told |= told_of(text, request, sent.get("do", "check"))
     form.fields["rule"].widget.told = told
     request.current_app = page_admin.admin_site.name
     context = {
@@ -120,6 +137,23 @@ def try_rule(page_admin: TenantAdmin, request: HttpRequest) -> HttpResponse:
         "names": names_of(seat.advertiser.pk),
     }
     return TemplateResponse(request, "admin/segments/try_rule.html", context)
+
+
+def rule_by_button(sent: Mapping[str, str]) -> str | None:
+    """Return the rule that a button puts in the place of what was typed, if it was such a button.
+
+    It is a starting point, or what was typed of those alone who were seen lately (rules.md 2.9).
+    """
+    if chosen := starting_point(sent.get("_start", "")):
+        return chosen.text
+    if "_seen" not in sent:
+        return None
+    try:
+        rule = read(sent.get("rule", "")).rule
+    except RuleRefused:
+        return None
+    also = rule.root.children if isinstance(rule.root, AllOf) else (rule.root,)
+    return write(replace(rule, root=AllOf((SEEN_LATELY, *also))))
 
 
 def names_of(advertiser_id: int) -> dict[str, Any]:
@@ -206,9 +240,10 @@ def _moves(rule: Rule, segment: Segment, around: Surroundings) -> Moves | None:
 def _numbers(rule: Rule, around: Surroundings, advertiser_id: int, *, is_exact: bool) -> dict[str, Any]:
     try:
         found = preview(rule, around, advertiser_id)
+        strangers = takes_in_strangers(rule, around)
     except TooSlow:
         return {"too_slow": TOO_SLOW}
-    told = {"preview": found, "parts": _parts(found, around), "of": rule.of}
+    told = {"preview": found, "parts": _parts(found, around), "of": rule.of, "strangers": strangers}
     if is_exact:
         try:
             told["exactly"] = count_exactly(rule, around, advertiser_id)

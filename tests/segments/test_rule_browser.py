@@ -118,6 +118,7 @@ def test_from_a_starting_point_to_why_somebody_is_in(page: Page, shop: Shop, com
 
     page.get_by_role("link", name="Settings").click()
     page.get_by_label("As JSON").fill('{"muster_rule": 1, "of": "profile", "rule": {"event": "purchase"}}')
+    expect(page.locator("[data-rulechecks]")).to_contain_text("Purchased in the last")
     expect(page.locator("[data-rulenumbers]")).to_contain_text("Saved now, 0 would join, 0 would leave and 1 stay.")
     look(page, "edit")
     page.get_by_role("button", name="Save").click()

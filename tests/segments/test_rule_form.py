@@ -1,5 +1,6 @@
 """A marketer makes a segment by a rule and edits it: every refusal stands at its place, and nothing typed is lost."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +82,35 @@ def test_count_tells_the_number_and_saves_nothing(browser: Client, kettle: Adver
     assert "People now" in page
     assert "This field is required" not in page
     assert not Segment.all_advertisers.exists()
+
+
+def test_a_rule_of_silence_says_so_and_a_button_asks_for_those_who_were_seen(browser: Client) -> None:
+    silent = {"not": {"event": "purchase"}}
+    page = browser.post(ADD, filled(browser, name="Quiet", rule=text_of(silent), _do="count")).content.decode()
+    assert "People who never did anything fit, too." in page
+    page = browser.post(ADD, form_of(page, having="rule") | {"_seen": "1"}).content.decode()
+    form = form_of(page, having="rule")
+    seen = {"event": "*", "window": {"within": "30d"}}
+    assert json.loads("".join(form["rule"]))["rule"] == {"all_of": [seen, silent]}
+    assert form["name"] == ["Quiet"]
+    assert "People now" in page
+    assert "never did anything" not in page
+
+
+@pytest.mark.parametrize("node", [{"bucket": [0, 90]}, {"attribute": "plan", "known": False}, {"not": VIEWED}])
+def test_rules_that_strangers_fit(node: dict[str, Any], browser: Client) -> None:
+    page = browser.post(f"{LIST}try-a-rule/", {"rule": text_of(node), "do": "count"}).content.decode()
+    assert "never did anything" in page
+    page = browser.post(f"{LIST}try-a-rule/", {"rule": text_of(node), "_seen": "1"}).content.decode()
+    assert "People now" in page
+    assert "never did anything" not in page
+
+
+@pytest.mark.parametrize("node", [VIEWED, {"identity": "email", "known": True}, {"attribute": "plan", "equals": "x"}])
+def test_rules_that_no_stranger_fits(node: dict[str, Any], browser: Client) -> None:
+    page = browser.post(f"{LIST}try-a-rule/", {"rule": text_of(node), "do": "count"}).content.decode()
+    assert "People now" in page
+    assert "never did anything" not in page
 
 
 def test_a_refused_rule_stands_at_its_place_and_nothing_is_kept(browser: Client) -> None:
@@ -220,6 +250,16 @@ def test_who_may_only_read_sees_the_rule_and_changes_nothing(kettle: Advertiser)
         assert viewer.post(page_of(segment, page), {"version": "1"}).status_code == 403
     assert '<form method="post"' not in viewer.get(page_of(segment)).content.decode().partition("m-page")[2]
     assert states(segment) == [(1, "active")]
+
+
+def test_an_analyst_edits_and_is_not_offered_to_delete(kettle: Advertiser) -> None:
+    segment = make_ruled(kettle)
+    change = page_of(segment, "change")
+    analyst = at_work(kettle, Role.ANALYST)
+    assert "Delete segment" not in analyst.get(change).content.decode()
+    assert "Delete segment" in at_work(kettle, Role.MANAGER).get(change).content.decode()
+    analyst.post(change, filled(analyst, change, rule=text_of({"event": "other"})))
+    assert states(segment) == [(1, "active"), (2, "building")]
 
 
 def test_pages_of_a_rule_are_not_there_for_a_segment_of_pixels(browser: Client, kettle: Advertiser) -> None:
