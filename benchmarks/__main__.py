@@ -18,7 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from benchmarks import exports, fires, messages, rules, sweep  # noqa: E402
+from benchmarks import backfill, exports, fires, messages, rules, sweep  # noqa: E402
 from benchmarks.shop import Shop, make_shop  # noqa: E402
 from config.postgres import EmbeddedServer  # noqa: E402
 
@@ -36,9 +36,13 @@ MEASUREMENTS: dict[Measurement, tuple[str, ...]] = {
     messages.against_fires: ("track_vs_fires", "tracks_per_s"),
     messages.in_batches: ("batch_events_per_s", "batch_vs_insert"),
     messages.own_segments: ("me_segments_p99_ms",),
-    rules.against_none: ("rules_100_vs_none", "rules_0_batch_ms", "rules_10_batch_ms", "rules_100_batch_ms"),
-    rules.for_everybody: ("backfill_profiles_per_s",),
+    rules.against_none: ("rules_100_vs_none", "rules_10_vs_none", "rules_1000_vs_none"),
+    rules.at_half_load: ("join_p99_ms", "join_p50_ms"),
+    backfill.of_long_histories: ("long_history_vs_short",),
     sweep.one_million: ("sweep_1m_s", "fires_p99_ms_during_sweep", "fires_during_sweep"),
+    sweep.one_after_the_other: ("leave_published_p99_s",),
+    sweep.one_million_by_rule: ("leaves_1m_s", "fires_during_leaves"),
+    backfill.against_sql: ("backfill_profiles_per_s", "backfill_vs_sql"),
     exports.one_million: (
         "export_vs_psql",
         "export_peak_mib",

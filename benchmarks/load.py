@@ -25,7 +25,10 @@ CONNECTIONS = 256
 def fastest(
     url: str, target: str, cookies: Path, *, seconds: int, connections: int = CONNECTIONS, body: Path | None = None
 ) -> float:
-    """Return the good answers per second at full load. Raises if an answer was an error. With a body it is a POST."""
+    """Return the good answers per second at full load.
+
+    Raises if an answer was an error. With a file of bodies, one a line, these are POSTs.
+    """
     if shutil.which("wrk") is None:
         sys.exit("make bench needs the program wrk. On Debian: apt-get install wrk")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(LUA), url, "--", target, str(cookies)]
@@ -60,16 +63,23 @@ def beside(url: str, target: str, cookies: Path, *, seconds: int) -> Iterator[li
 
 
 def at_rate(
-    url: str, target: str, cookies: Sequence[str], *, per_second: float, seconds: float, connections: int = 128
+    url: str,
+    target: str,
+    cookies: Sequence[str],
+    *,
+    per_second: float,
+    seconds: float,
+    connections: int = 128,
+    bodies: Sequence[str] = (),
 ) -> list[float]:
     """Return the milliseconds from the instant at which each request was due to its answer, sorted.
 
     A request that has to wait for a free connection counts from when it was due, so that a stall is not left out.
     """
-    return uvloop.run(_at_rate(url, target, cookies, per_second, seconds, connections))
+    return uvloop.run(_at_rate(url, target, cookies, per_second, seconds, connections, bodies))
 
 
-async def _at_rate(url, target, cookies, per_second, seconds, connections):
+async def _at_rate(url, target, cookies, per_second, seconds, connections, bodies):
     parts = urlsplit(url)
     due: asyncio.Queue[float | None] = asyncio.Queue()
     times: list[float] = []
@@ -77,10 +87,12 @@ async def _at_rate(url, target, cookies, per_second, seconds, connections):
     async def worker():
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         while (at := await due.get()) is not None:
+            body = random.choice(bodies) if bodies else ""
             writer.write(
-                f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nReferer: https://shop.example/cart\r\n"
-                "Origin: https://shop.example\r\n"
-                f"Cookie: {random.choice(cookies)}\r\n\r\n".encode()
+                f"{'POST' if body else 'GET'} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+                "Referer: https://shop.example/cart\r\nOrigin: https://shop.example\r\n"
+                f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+                f"Cookie: {random.choice(cookies)}\r\n\r\n{body}".encode()
             )
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(int(re.search(rb"content-length: (\d+)", head, re.I)[1]))

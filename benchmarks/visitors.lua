@@ -1,17 +1,18 @@
 -- wrk: each request comes from a random visitor out of a file of cookies, one a line.
--- Arguments: path of the request, file of the cookies, for a POST the file of its body.
+-- Arguments: path of the request, file of the cookies, for a POST the file of its bodies, one a line.
 local cookies = {}
 local target
-local body
+local bodies = {}
 
 function init(arguments)
   target = arguments[1]
-  if arguments[3] then body = io.open(arguments[3]):read("*a") end
+  if arguments[3] then for line in io.lines(arguments[3]) do bodies[#bodies + 1] = line end end
   for line in io.lines(arguments[2]) do cookies[#cookies + 1] = line end
   math.randomseed(os.time() * 1000 + tonumber(tostring({}):sub(8), 16) % 1000)
 end
 
 function request()
+  local body = bodies[1] and bodies[math.random(#bodies)]
   return wrk.format(body and "POST" or "GET", target, {
     ["Cookie"] = cookies[math.random(#cookies)],
     ["Referer"] = "https://shop.example/cart",
