@@ -51,4 +51,9 @@ class Migration(migrations.Migration):
             name='cause',
             field=models.CharField(choices=[('fact', 'something they did'), ('time', 'time went by'), ('api', 'the API'), ('upload', 'an upload'), ('admin', 'somebody in the admin'), ('edit', 'an edit of the segment'), ('merge', 'two profiles became one'), ('consent', 'consent was withdrawn'), ('erasure', 'the person was erased'), ('segment', 'a change in another segment')], max_length=8),
         ),
+        migrations.AlterField(
+            model_name='waitingaccount',
+            name='cause',
+            field=models.CharField(choices=[('fact', 'something they did'), ('time', 'time went by'), ('api', 'the API'), ('upload', 'an upload'), ('admin', 'somebody in the admin'), ('edit', 'an edit of the segment'), ('merge', 'two profiles became one'), ('consent', 'consent was withdrawn'), ('erasure', 'the person was erased'), ('segment', 'a change in another segment')], max_length=8),
+        ),
     ]

@@ -60,7 +60,7 @@ ALONE = ["put in", "put in", "take out", "edit", "sweep"]  # in no batch of mess
 kinds = st.sampled_from([*FACTS, *ALONE])
 told = st.builds(
     Told,
-    st.sampled_from([who for who in ("p", "p", "q")]),
+    st.sampled_from(["p", "p", "q"]),
     kinds,
     st.sampled_from([*STEPS, NOW]),
     st.sampled_from([NOW, NOW, *STEPS]),
