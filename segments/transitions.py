@@ -25,7 +25,7 @@ from segments.why import Answer, NotThere, explain
 _MOMENT = timedelta(microseconds=1)
 
 # At one instant a leave comes before a join. One range of the primary key for each row.
-_NUMBERS = """
+_SEQS = """
     SELECT (SELECT count(*) FROM segments_transition t WHERE t.profile_id = k.profile_id
         AND t.segment_id = k.segment_id AND (t.at < k.at OR t.at = k.at AND t.change >= k.change))
     FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[])
@@ -47,12 +47,12 @@ _NAMES = """
 class Told:
     """What is told of a transition beside its own columns.
 
-    `number` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
+    `seq` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
     instant on, `before` did until then: in an edit the two differ. `fact_name` is that of the event, `segment` the
     code of the other segment that brought it; None where there is none.
     """
 
-    number: int
+    seq: int
     version: int
     before: int
     fact_name: str | None = None
@@ -61,16 +61,16 @@ class Told:
 
 def tell(rows: Sequence[Transition]) -> list[Told]:
     """Return what is told of transitions of one advertiser, in their order."""
-    numbers, names, codes, versions = _numbers(rows), _names(rows), _codes(rows), _versions(rows)
+    seqs, names, codes, versions = _seqs(rows), _names(rows), _codes(rows), _versions(rows)
     return [
         Told(
-            number,
+            seq,
             _serving(versions, row),
             _serving(versions, row, is_before=True),
             names.get(row.fact_id) if row.fact_id else None,
             codes.get(row.other_segment_id) if row.other_segment_id else None,
         )
-        for row, number in zip(rows, numbers, strict=True)
+        for row, seq in zip(rows, seqs, strict=True)
     ]
 
 
@@ -146,11 +146,11 @@ def _attributes(profile_id: UUID, fact_id: UUID) -> set[str]:
     return set(rows.values_list("name", flat=True))
 
 
-def _numbers(rows: Sequence[Transition]) -> list[int]:
+def _seqs(rows: Sequence[Transition]) -> list[int]:
     columns = [[getattr(row, name) for row in rows] for name in ("profile_id", "segment_id", "at", "change")]
     with connection.cursor() as cursor:
-        cursor.execute(_NUMBERS, columns)
-        return [number for (number,) in cursor.fetchall()]
+        cursor.execute(_SEQS, columns)
+        return [seq for (seq,) in cursor.fetchall()]
 
 
 def _names(rows: Sequence[Transition]) -> dict[UUID, str]:

@@ -18,11 +18,12 @@ from audience.models import Profile
 from segments.api.profiles import known_by
 from segments.api.rule_answers import WHY_EXAMPLE, WhySerializer
 from segments.api.rule_bodies import in_time
-from segments.api.transitions import CauseSerializer
+from segments.api.transitions import CAUSE_EXAMPLE, CauseSerializer
 from segments.api.versions import VersionActions
 from segments.models import RuleVersion, Segment, Transition
 from segments.preview import TOO_SLOW
 from segments.surroundings import rule_of, surroundings_of
+from segments.transitions import deciding, tell
 from segments.why import NotThere, explain
 
 PARAMETERS = (
@@ -39,7 +40,8 @@ _WHY = WHY_EXAMPLE | {
     "last_transition": {
         "type": "segment.joined",
         "at": "2026-11-20T11:00:00Z",
-        "cause": {"kind": "fact"},
+        "cause": CAUSE_EXAMPLE,
+        "decided_by": [["rule", "all_of", 0]],
     },
 }
 
@@ -71,6 +73,13 @@ class LastTransitionSerializer(serializers.Serializer[Any]):
     type = serializers.SerializerMethodField()
     at = serializers.DateTimeField()
     cause = CauseSerializer(source="*")
+    decided_by = serializers.SerializerMethodField(
+        help_text="The `path` of each condition that decided; none where the whole rule did, or where that is long ago."
+    )
+
+    @extend_schema_field(serializers.ListField(child=serializers.ListField()))
+    def get_decided_by(self, transition: Transition) -> list[list[str | int]]:
+        return [list(path) for path in deciding(transition)]
 
     @extend_schema_field({"type": "string", "enum": ["segment.joined", "segment.left"]})
     def get_type(self, transition: Transition) -> str:
@@ -99,7 +108,9 @@ class WhyInSerializer(WhySerializer):
     def get_last_transition(self, _: Any) -> Any:
         rows = Transition.objects.filter(profile=self.context["profile"], segment=self.context["version"].segment_id)
         last = rows.order_by("-at", "change").first()
-        return last and LastTransitionSerializer(last).data
+        if last is None:
+            return None
+        return LastTransitionSerializer(last, context={"told": {last.pk: tell([last])[0]}}).data
 
 
 class WhyActions(VersionActions):

@@ -1,8 +1,6 @@
 """The joins and leaves of a segment as JSON, one after the other, each once."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,34 +17,67 @@ from audience.api.pages import KeyPages
 from audience.api.people import IdentifierSerializer, identifiers_of
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
-from segments.models import Cause, RuleVersion, Segment, Transition
+from segments.models import Cause, Segment, Transition
 from segments.positions import settled
+from segments.transitions import Told, tell
 
+CAUSE_EXAMPLE = {
+    "kind": "fact",
+    "id": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b77",
+    "name": "purchase",
+    "segment": None,
+    "versions": None,
+}
 _TRANSITION = {
     "id": 90210,
+    "seq": 3,
     "type": "segment.joined",
     "segment": 12,
     "version": 4,
     "profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11",
     "at": "2026-11-22T10:15:02Z",
     "recorded_at": "2026-11-22T10:15:02.120Z",
-    "cause": {"kind": "fact"},
+    "cause": CAUSE_EXAMPLE,
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
 }
 
 
 class CauseSerializer(serializers.Serializer[Any]):
+    """What brought a join or leave, as far as it is one thing."""
+
     kind = serializers.ChoiceField(choices=Cause.choices, source="cause")
+    id = serializers.UUIDField(source="fact_id", help_text="Of the fire, message or row of an upload.")
+    name = serializers.SerializerMethodField(help_text="Of the event.")
+    segment = serializers.SerializerMethodField(help_text="The code of the other segment, where a change in it did.")
+    versions = serializers.SerializerMethodField(help_text="Of an edit: the version before it, and the one after.")
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_name(self, transition: Transition) -> str | None:
+        return self._told(transition).fact_name
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_segment(self, transition: Transition) -> str | None:
+        return self._told(transition).segment
+
+    @extend_schema_field(serializers.ListField(child=serializers.IntegerField(), allow_null=True))
+    def get_versions(self, transition: Transition) -> list[int] | None:
+        told = self._told(transition)
+        return [told.before, told.version] if transition.cause == Cause.EDIT else None
+
+    def _told(self, transition: Transition) -> Told:
+        told: Told = self.context["told"][transition.pk]
+        return told
 
 
 class TransitionSerializer(RowSerializer):
     """One join or leave."""
 
     id = serializers.IntegerField(source="number", help_text="Unique, and the same whenever it is read.")
+    seq = serializers.SerializerMethodField(help_text="Rises by one for each of a person in the segment.")
     type = serializers.SerializerMethodField()
     segment = serializers.IntegerField(source="segment_id")
     version = serializers.SerializerMethodField(
-        help_text="Of the rule that served at that instant; null without one."
+        help_text="Of the rule that served from that instant on; null without one."
     )
     profile = serializers.UUIDField(source="profile_id")
     at = serializers.DateTimeField(
@@ -67,9 +98,11 @@ class TransitionSerializer(RowSerializer):
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
     def get_version(self, transition: Transition) -> int | None:
-        served: Sequence[tuple[datetime, int]] = self.context.get("served", ())
-        later = bisect_right(served, transition.at, key=lambda one: one[0])
-        return served[later - 1][1] if later else None
+        return (self.context["told"][transition.pk].version or None) if self.context["has_rule"] else None
+
+    def get_seq(self, transition: Transition) -> int:
+        seq: int = self.context["told"][transition.pk].seq
+        return seq
 
     @extend_schema_field(IdentifierSerializer(many=True, allow_null=True))
     def get_identifiers(self, transition: Transition) -> list[dict[str, str]] | None:
@@ -131,11 +164,6 @@ class TransitionActions(ApiViewSet):
         segment = self.get_object()
         page = self.paginate_queryset(self.filter_queryset(Transition.objects.filter(segment=segment))) or []
         identifiers = identifiers_of({row.profile_id for row in page}) if self.seat.may_see_people else None
-        context = {"identifiers": identifiers, "served": _served(segment)}
+        told = {row.pk: one for row, one in zip(page, tell(page), strict=True)}
+        context = {"identifiers": identifiers, "told": told, "has_rule": segment.kind == Segment.Kind.RULE}
         return self.get_paginated_response(TransitionSerializer(page, many=True, context=context).data)
-
-
-def _served(segment: Segment) -> list[tuple[datetime, int]]:
-    """Return since when each version of a segment's rule has served, the first one first."""
-    versions = RuleVersion.objects.filter(segment=segment, complete_since__isnull=False).order_by("complete_since")
-    return [(since, number) for since, number in versions.values_list("complete_since", "number") if since]

@@ -369,10 +369,9 @@ class TestWhy:
         assert answer["sentence"].startswith("In. Leaves on ")
         assert (answer["version"], answer["profile"], answer["is_in"]) == (1, str(viewer.pk), True)
         assert answer["why"]["actual"].startswith("2 times")
-        assert (answer["last_transition"]["type"], answer["last_transition"]["cause"]) == (
-            "segment.joined",
-            {"kind": "edit"},
-        )
+        last = answer["last_transition"]
+        assert (last["type"], last["cause"]["kind"], last["cause"]["versions"]) == ("segment.joined", "edit", [0, 1])
+        assert last["decided_by"] == [], "the rule as a whole did"
         by_id = caller.get(f"{path}/why", profile=str(viewer.pk)).json()
         assert by_id["why"] == answer["why"]
 

@@ -93,7 +93,8 @@ def test_a_join_is_told_with_its_cause(caller: Caller, segment: Segment) -> None
     profile = caller.get("/profiles", kind="customer_id", value="C-1").json()["results"][0]["id"]
     assert row["type"] == "segment.joined"
     assert (row["segment"], row["version"], row["profile"]) == (segment.pk, None, profile)
-    assert row["cause"] == {"kind": "api"}
+    assert row["cause"] == {"kind": "api", "id": None, "name": None, "segment": None, "versions": None}
+    assert row["seq"] == 1
     assert row["identifiers"] == [{"kind": "customer_id", "value": "C-1"}]
     assert row["at"] <= row["recorded_at"]
 

@@ -44,7 +44,7 @@ def test_a_fact_is_named_and_so_is_the_condition_that_it_decides(shop):
 
     shop.send(bought)
     (left, told) = steps_of(segment)[1]
-    assert (left.fact_id, told.fact_name, told.number) == (UUID(bytes=bought.id), "buy", 2)
+    assert (left.fact_id, told.fact_name, told.seq) == (UUID(bytes=bought.id), "buy", 2)
     assert deciding(left) == [(*ROOT, "all_of", 1)]
 
 
@@ -63,7 +63,7 @@ def test_by_time_the_condition_that_flips_decides(shop):
     shop.track("p", "buy", "05-03 12:00", total=60)
     sweep_at("05-09")
     (_, (left, told)) = steps_of(segment)
-    assert (left.cause, left.fact_id, told.number) == ("time", None, 2)
+    assert (left.cause, left.fact_id, told.seq) == ("time", None, 2)
     assert left.at == at("05-05 12:00")
     assert timezone.now() - left.recorded_at < timedelta(minutes=1), "published later than it is true"
     assert deciding(left) == [(*ROOT, "all_of", 1)]
@@ -106,7 +106,7 @@ def test_a_fire_is_named_by_its_id_and_an_end_by_none(shop):
     door.store(fire)
     sweep_at("06-15")
     assert [(row.change, row.fact_id) for row, _ in steps_of(x)] == [("join", UUID(bytes=fire.id)), ("leave", None)]
-    assert [(told.version, told.before, told.number) for _, told in steps_of(x)] == [(1, 1, 1), (1, 1, 2)]
+    assert [(told.version, told.before, told.seq) for _, told in steps_of(x)] == [(1, 1, 1), (1, 1, 2)]
 
 
 def test_the_numbers_of_two_who_become_one_are_without_a_gap(shop):
@@ -116,5 +116,5 @@ def test_the_numbers_of_two_who_become_one_are_without_a_gap(shop):
     sweep_at("05-04")
     shop.send(shop.message("q", "", "05-05 12:00", proven=["customer_id:c"]))
     shop.track("q", "view", "05-06 12:00")
-    assert [told.number for _, told in steps_of(segment)] == [1, 2, 3, 4, 5]
+    assert [told.seq for _, told in steps_of(segment)] == [1, 2, 3, 4, 5]
     assert len({row.profile_id for row, _ in steps_of(segment)}) == 1
