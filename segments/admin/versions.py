@@ -43,11 +43,16 @@ class Work(NamedTuple):
 
 
 def works_of(segments: Collection[Segment]) -> dict[int, Work]:
-    """Return, by segment, that its newest version is being built or could not be; in one statement for all."""
-    newest = RuleVersion.objects.filter(segment__in=segments).order_by("segment_id", "-number").distinct("segment_id")
-    works = {State.BUILDING: "being built", State.FAILED: "not built"}
-    found = newest.values_list("segment_id", "state")
-    return {key: Work(_TONES[state], works[State(state)]) for key, state in found if state in works}
+    """Return, by segment, that its newest version is not there yet or could not be built, in one statement."""
+    versions = RuleVersion.objects.filter(segment__in=segments).defer("rule")  # a rule may be a megabyte
+    newest = versions.order_by("segment_id", "-number").distinct("segment_id")
+    return {version.segment_id: work for version in newest if (work := _work_of(version))}
+
+
+def _work_of(version: RuleVersion) -> Work | None:
+    if version.state == State.BUILDING:
+        return Work("pending", "stopped" if version.stopped_at else "being built")
+    return Work("failed", "not built") if version.state == State.FAILED else None
 
 
 def versions_page(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> HttpResponse:

@@ -15,9 +15,8 @@ from audience.admin.profile import note_look
 from audience.finding import profiles_behind
 from audience.models import Account, Advertiser, Profile
 from audience.teams import NOT_FOUND
-from segments.freshness import freshness_of
 from segments.membership import holds
-from segments.models import Membership, Segment, Transition
+from segments.models import Membership, RuleVersion, Segment, Transition
 from segments.preview import TOO_SLOW
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Surroundings, Uncompilable
@@ -88,8 +87,8 @@ def why_page(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> 
         raise PermissionDenied("You may not see people.")
     typed = request.GET.get("who", "")
     told = _told(segment, request, typed) if typed.strip() else {}
-    if isinstance(subject := told.get("subject"), UUID):
-        told |= _history(segment, subject)
+    if "subject" in told and told["of"] == "profile":
+        told |= _history(segment, told["subject"])
     return page_admin.render_page(
         request, segment, "segments/admin/why.html", "overview", segment=segment, typed=typed, **told
     )
@@ -102,16 +101,17 @@ def _told(segment: Segment, request: HttpRequest, typed: str) -> dict[str, Any]:
     if isinstance(subject, str) or not Profile.objects.filter(pk=subject).exists():
         return {"why_error": subject if isinstance(subject, str) else NOBODY}
     _note_look(request, "profile", subject)
-    return {"subject": subject}
+    return {"of": "profile", "subject": subject}
 
 
 def _told_by_rule(segment: Segment, request: HttpRequest, typed: str) -> dict[str, Any]:
-    serving = freshness_of(segment, timezone.now()).serving
+    serving = RuleVersion.objects.filter(segment=segment, state=RuleVersion.State.ACTIVE).first()
     if serving is None:
         return {"why_error": "No version of this rule serves yet, so nobody is in."}
     around = replace(surroundings_of(segment.advertiser_id), key=segment.code)
     try:
-        return {"version": serving, **explained(rule_of(serving.rule), around, request, typed)}
+        rule = rule_of(serving.rule)
+        return {"version": serving, "of": rule.of, **explained(rule, around, request, typed)}
     except (RuleRefused, Uncompilable):
         return {"why_error": CANNOT_BE_ASKED}
 

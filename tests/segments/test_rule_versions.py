@@ -219,6 +219,8 @@ def test_the_list_tells_what_is_being_built_and_what_could_not_be(browser: Clien
     assert "m-state" not in browser.get(LIST).content.decode()
     version = edit(fans, WIDER)
     assert "being built" in browser.get(LIST).content.decode()
+    press(browser, fans, "stop")
+    assert "stopped" in browser.get(LIST).content.decode()
     RuleVersion.all_advertisers.filter(pk=version.pk).update(state="failed")
     assert "not built" in browser.get(LIST).content.decode()
 
