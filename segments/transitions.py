@@ -47,9 +47,9 @@ _NAMES = """
 class Told:
     """What is told of a transition beside its own columns.
 
-    `seq` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
-    instant on, `before` did until then: in an edit the two differ. `fact_name` is that of the event, `segment` the
-    code of the other segment that brought it; None where there is none.
+        `seq` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
+    instant on, `before` did until then, 0 where none did: in an edit the two differ. `fact_name` is that of the
+    event, `segment` the code of the other segment that brought it; None where there is none.
     """
 
     seq: int

@@ -74,7 +74,7 @@ class LastTransitionSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     cause = CauseSerializer(source="*")
     decided_by = serializers.SerializerMethodField(
-        help_text="The `path` of each condition that decided; none where the whole rule did, or where that is long ago."
+        help_text="The `path` of each condition that decided; none where the whole rule did, or long ago."
     )
 
     @extend_schema_field(serializers.ListField(child=serializers.ListField()))

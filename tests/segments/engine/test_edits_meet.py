@@ -168,6 +168,28 @@ def test_a_merge_waits_for_a_switch_before_it_takes_any_row_that_is_switched(sho
     assert shop.members(segment, V[1]) == 1
 
 
+def test_a_switch_waits_for_a_batch_and_knows_what_it_brings(shop):
+    segment = shop.segment("fans", views(9))
+    shop.views("p", V[0])
+    build_chunks(shop, segment, views(2))
+
+    def switch() -> None:
+        try:
+            build(now=at("05-03 12:00"))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=switch)
+    with transaction.atomic(), connection.cursor() as cursor:
+        shop.track("p", "view", V[1])
+        thread.start()
+        until(lambda: _waits(cursor), "the switch waits for the batch")
+        assert state_of(segment) == [(1, "active"), (2, "building")]
+    thread.join(60)
+    assert state_of(segment) == [(1, "superseded"), (2, "active")]
+    assert shop.steps(segment) == steps("join 05-03 12:00 edit")
+
+
 def _waits(cursor: Any) -> bool:
     cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     return bool(cursor.fetchone()[0])
