@@ -41,8 +41,6 @@ _ONE_BUILDER = 0xB11D
 _CHUNK = """
     SELECT id FROM audience_profile WHERE advertiser_id = %s AND id > %s::uuid ORDER BY id LIMIT %s FOR NO KEY UPDATE
 """
-# The plan is made for each chunk and pays by how many it is about; to compile it would take longer than it runs.
-_SETTINGS = "SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE), set_config('jit', 'off', TRUE)"
 _EVENTS = """
     SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'audience_event'::regclass
@@ -151,10 +149,10 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
             if found is None:
                 return False
             with batch_cursor(connection.connection) as cursor:
-                cursor.execute(_SETTINGS)
-                cursor.execute(
-                    about(of, _CHUNK), [found.advertiser_id, str(found.built_to or _FIRST), CHUNK_PROFILES]
-                )
+                # To compile a large rule to machine code would take longer than a chunk runs.
+                cursor.execute("SET LOCAL jit = off")
+                chunk = [found.advertiser_id, str(found.built_to or _FIRST), CHUNK_PROFILES]
+                cursor.execute(about(of, _CHUNK), chunk)
                 members = [member for (member,) in cursor.fetchall()]
                 if not members:
                     return True

@@ -78,11 +78,10 @@ def plan_of_crowd(node):
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         for template, values in next(talk):
             cursor.execute(
-                f"EXPLAIN (ANALYZE, FORMAT JSON) {template.sql}" if "crowd1" in template.sql else template.sql, values
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {template.sql}" if template.does_read else template.sql, values
             )
-            found = cursor.fetchall()
-            if "crowd1" in template.sql:
-                ((plan,),) = found
+            if template.does_read:
+                (plan,) = cursor.fetchone()
     return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
 
 
