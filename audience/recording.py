@@ -1,7 +1,7 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
     look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
-    -> what rooms above do with the news
+    -> carts -> what rooms above do with the news
 
 Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
 each sorted. What is decided before the profiles are locked is looked at again under the locks.
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from django.conf import settings
 
-from audience import accounts, attribute_names, attributes, events, touches
+from audience import accounts, attribute_names, attributes, cart, events, touches
 from audience.accounts import Belonging, account_id
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
@@ -87,6 +87,7 @@ def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes], di
     yield from events.append(seen)
     yield from touches.put(seen)
     yield from _put_traits(facts)
+    yield from cart.keep({**cart.touched(seen), **settled.merged})
     at = max(message.received_at for message in messages)
     moves = yield from tell(Happened(at, facts, _changed(settled), settled.merged))
     return settled.profiles, settled.notes, moves
