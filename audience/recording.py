@@ -14,6 +14,7 @@ from django.conf import settings
 
 from audience import accounts, attribute_names, attributes, cart, events, touches
 from audience.accounts import Belonging, account_id
+from audience.attribute_changes import changes_of
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.context import weather
@@ -102,12 +103,17 @@ def _changed(settled: Settled) -> list[Changed]:
 
 
 def _put_traits(facts: Collection[Fact]) -> Talk[None]:
-    """Keep what messages tell of accounts and profiles. Accounts are locked first, where there are any."""
+    """Keep what messages tell of accounts and profiles, and what has changed of the latter as events.
+
+    Accounts are locked first, where there are any.
+    """
     of_account = [fact for fact in facts if fact.message.account]
     yield from accounts.join([_belonging(fact) for fact in of_account])
     yield from attributes.put([telling for fact in of_account for telling in _tellings(fact)], OF_ACCOUNTS)
     of_profile = [fact for fact in facts if not fact.message.account]
-    yield from attributes.put([telling for fact in of_profile for telling in _tellings(fact)], OF_PROFILES)
+    tellings = [telling for fact in of_profile for telling in _tellings(fact)]
+    replaced = yield from attributes.put(tellings, OF_PROFILES)
+    yield from events.append(changes_of(replaced, of_profile))
 
 
 def _belonging(fact: Fact) -> Belonging:

@@ -199,3 +199,22 @@ def test_63_of_a_cart_that_is_filled_and_emptied_piece_by_piece(shop):
     assert shop.steps(segment) == steps(
         "join 05-01 10:00 fact, leave 05-01 10:01 fact, join 05-01 10:02 fact, leave 05-01 10:04 fact"
     )
+
+
+def test_a_step_of_a_life_is_a_change_of_an_attribute(shop):
+    where = [{"property": name, "equals": value} for name, value in (("attribute", "plan"), ("to", "gold"))]
+    upgraded = shop.segment("upgraded", {"event": "$attribute_changed", "where": where, "window": {"within": "7d"}})
+    active = shop.segment("active", {"event": "*", "window": {"within": "7d"}})
+    for when, plan in (("05-01", "free"), ("05-02", "gold"), ("05-03", "gold")):
+        shop.track("p", "", when, traits={"plan": plan, "age": 30})
+    sweep_at("05-10")
+    assert shop.steps(upgraded) == steps("join 05-02 fact, leave 05-09 time")
+    assert shop.steps(active) == [], "it is derived, and no event of its own"
+
+
+def test_a_rule_sees_the_changes_of_before_it_was_made(shop):
+    for when, plan in (("05-01", "free"), ("05-02", "gold")):
+        shop.track("p", "", when, traits={"plan": plan})
+    where = [{"property": "from", "equals": "free"}]
+    segment = shop.segment("left-free", {"event": "$attribute_changed", "where": where}, live="05-03")
+    assert shop.members(segment, "05-03") == 1
