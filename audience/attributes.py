@@ -115,19 +115,34 @@ class Telling(NamedTuple):
     told: Told
 
 
-def put(tellings: Sequence[Telling], table: Table) -> Talk[None]:
-    """Keep what messages tell. The caller holds the locks of the profiles, or those of the accounts."""
+class Replaced(NamedTuple):
+    """A known value, as `write_value` makes it, and the telling of another one that is newer."""
+
+    value: str
+    telling: Telling
+
+
+def put(tellings: Sequence[Telling], table: Table) -> Talk[list[Replaced]]:
+    """Keep what messages tell; return which values they have replaced.
+
+    The caller holds the locks of the profiles, or those of the accounts.
+    """
     if not tellings:
-        return
+        return []
     owners = {telling.key: telling.advertiser_id for telling in tellings}
     profiles, names = zip(*sorted(owners), strict=True)
     (rows,) = yield [table.read(uuids(profiles), texts(names))]
     stored = states_of(rows)
     states = dict(stored)
+    replaced: list[Replaced] = []
     for telling in tellings:
-        states[telling.key] = combine(states.get(telling.key), telling.told)
+        known = states.get(telling.key)
+        state = states[telling.key] = combine(known, telling.told)
+        if known is not None and known.value != state.value:
+            replaced.append(Replaced(known.value, telling))
     changed = {key: told for key, told in states.items() if told != stored.get(key)}
     yield from write(changed, owners, table)
+    return replaced
 
 
 def move(whither: Mapping[bytes, bytes], owners: Mapping[bytes, int]) -> Talk[None]:

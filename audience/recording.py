@@ -1,7 +1,7 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
     look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
-    -> what rooms above do with the news
+    -> carts -> what rooms above do with the news
 
 Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
 each sorted. What is decided before the profiles are locked is looked at again under the locks.
@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from django.conf import settings
 
-from audience import accounts, attribute_names, attributes, events, touches
+from audience import accounts, attribute_names, attributes, cart, events, touches
 from audience.accounts import Belonging, account_id
+from audience.attribute_changes import changes_of
 from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.context import weather
@@ -87,6 +88,7 @@ def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes], di
     yield from events.append(seen)
     yield from touches.put(seen)
     yield from _put_traits(facts)
+    yield from cart.keep({**cart.touched(seen), **settled.merged})
     at = max(message.received_at for message in messages)
     moves = yield from tell(Happened(at, facts, _changed(settled), settled.merged))
     return settled.profiles, settled.notes, moves
@@ -101,12 +103,17 @@ def _changed(settled: Settled) -> list[Changed]:
 
 
 def _put_traits(facts: Collection[Fact]) -> Talk[None]:
-    """Keep what messages tell of accounts and profiles. Accounts are locked first, where there are any."""
+    """Keep what messages tell of accounts and profiles, and what has changed of the latter as events.
+
+    Accounts are locked first, where there are any.
+    """
     of_account = [fact for fact in facts if fact.message.account]
     yield from accounts.join([_belonging(fact) for fact in of_account])
     yield from attributes.put([telling for fact in of_account for telling in _tellings(fact)], OF_ACCOUNTS)
     of_profile = [fact for fact in facts if not fact.message.account]
-    yield from attributes.put([telling for fact in of_profile for telling in _tellings(fact)], OF_PROFILES)
+    tellings = [telling for fact in of_profile for telling in _tellings(fact)]
+    replaced = yield from attributes.put(tellings, OF_PROFILES)
+    yield from events.append(changes_of(replaced, of_profile))
 
 
 def _belonging(fact: Fact) -> Belonging:

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from audience import cart
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.events import Fact as OfProfile
 from audience.events import append
@@ -278,6 +279,7 @@ def put_changes(
     recorded = [_event_of(entry) for entry in recording]
     if recorded:
         yield from append(recorded)
+        yield from cart.keep(cart.touched(recorded))
     if does_wake or made or recorded or linked:
         yield from _wake(asked, made, linked, recorded, now)
     for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from audience import cart
 from audience.attributes import read_traits
 from audience.events import Fact
 from audience.instants import Instant
@@ -141,7 +142,7 @@ def _told(fact: Fact, rules: Rules) -> Wakes:
     return Wakes(
         events=[*events, ATTRIBUTE_CHANGED] if traits else events,
         fields=rules.fields.intersection(_fields(json.loads(message.context))) if rules.fields else (),
-        attributes=traits,
+        attributes=(*traits, cart.NAME) if message.event in cart.EVENTS else traits,
         accounts=bool(message.account),
     )
 

@@ -9,13 +9,13 @@ from django.utils import timezone
 from pixels.messages.endpoint import READS_PER_BROWSER
 from segments.building import build
 from segments.models import Segment
+from segments.starting_points import starting_point
 from segments.versions import save_rule
-from tests.factories import make_advertiser, make_segment
+from tests.factories import make_advertiser, make_pixel, make_segment
 from tests.pixels.shop import Shop
 from tests.pixels.teller import ORIGIN, Teller, body_of
 
 pytestmark = pytest.mark.spec("pixels.md 1.11")
-BETWEEN = (("more_than", 0), ("less_than", 100))
 
 
 class Page(Teller):
@@ -190,22 +190,49 @@ def test_a_shop_without_origins_has_no_readers(door):
     assert page.ask().status == 403
 
 
-def test_a_track_answers_what_its_rules_have_made_of_it(page):
-    """rules.md 7, 63: in and out again, each in the answer to that very fact."""
+@pytest.mark.spec("rules.md 7")
+def test_63_a_cart_under_100_is_known_in_the_answer_to_each_fact_of_it(page):
     segment = make_segment(page.advertiser, "under100", kind=Segment.Kind.RULE, is_readable_on_page=True)
-    sums = [{"event": "added", "sum": {"of": "total", test: amount}} for test, amount in BETWEEN]
-    save_rule(segment, json.dumps({"muster_rule": 1, "of": "profile", "rule": {"all_of": sums}}))
+    save_rule(segment, starting_point("cart-under-100").text)
     build(now=timezone.now())
     page.door.catch_up()
     cookie = page.fire("vip")
 
-    def track(total):
-        said = {"event": "added", "properties": {"total": total}, "anonymousId": "x1"}
+    def track(event, **properties):
+        said = {"event": event, "properties": properties, "anonymousId": "x1"}
         headers = {"origin": ORIGIN, "cookie": cookie}
         answer = body_of(page.tell("track", query="segments=1", headers=headers, **said))
-        return answer["joined"], answer["left"], "under100" in {one["code"] for one in answer["segments"]}
+        assert ("under100" in page.codes(cookie=cookie)) is (
+            "under100" in [one["code"] for one in answer["segments"]]
+        )
+        return answer["joined"], answer["left"], "under100" in [one["code"] for one in answer["segments"]]
 
-    assert track(80) == (["under100"], [], True)
-    assert track(10) == ([], [], True)
-    assert track(40) == ([], ["under100"], False)
-    assert page.codes(cookie=cookie) == ["vip"]
+    def updated(*prices):
+        return track("cart_updated", products=[{"product_id": str(price), "price": price} for price in prices])
+
+    joins, leaves = (["under100"], [], True), ([], ["under100"], False)
+    assert updated(80) == joins
+    assert updated(80, 40) == leaves
+    assert updated(99.99) == joins
+    assert updated(99.99, 0.01) == leaves
+    assert updated(90) == joins
+    assert updated() == leaves
+    assert track("add_to_cart", product_id="mug", price=12, quantity=8) == joins
+    assert track("add_to_cart", product_id="mug", price=12) == leaves
+    assert track("remove_from_cart", product_id="mug", quantity=1) == joins
+    assert track("purchase", total=96) == leaves
+    assert track("cart_updated", total=65) == joins, "of a cart whose total alone is told"
+
+
+def test_an_order_by_a_pixel_empties_the_cart(page):
+    segment = make_segment(page.advertiser, "filled", kind=Segment.Kind.RULE, is_readable_on_page=True)
+    save_rule(segment, json.dumps({"muster_rule": 1, "of": "profile", "rule": {"items": "cart"}}))
+    build(now=timezone.now())
+    pixel = make_pixel(page.advertiser, page.segments["vip"], event_name="purchase")
+    page.door.catch_up()
+    cookie = page.fire("vip")
+    said = {"event": "add_to_cart", "properties": {"product_id": "mug", "price": 12}, "anonymousId": "x1"}
+    page.tell("track", headers={"origin": ORIGIN, "cookie": cookie}, **said)
+    assert page.codes("filled", cookie=cookie) == ["filled"]
+    page.door.get(f"/px?id={pixel.pk}&order_id=A-1&value=12", cookie=cookie)
+    assert page.codes("filled", cookie=cookie) == []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from segments.starting_points import starting_point
 from tests.segments.engine.scene import Shop, steps, sweep_at
 from tests.segments.rules.facts import at
 
@@ -168,3 +169,52 @@ def test_a_stranger_is_taken_in_by_a_rule_about_silence(shop):
     segment = shop.segment("quiet", NO_BUY)
     assert shop.track("p", "login", "05-01").moves.joined == (segment.pk,)
     assert shop.members(segment, at("05-02")) == 1
+
+
+def test_63_a_cart_under_100_comes_and_goes_with_each_fact_of_it(shop):
+    segment = shop.segment("under-100", starting_point("cart-under-100").node)
+    joins, leaves = ((segment.pk,), ()), ((), (segment.pk,))
+    for clock, total, moves in [
+        ("10:00", 80, joins),
+        ("10:05", 120, leaves),
+        ("10:07", "99.99", joins),
+        ("10:08", 100, leaves),
+        ("10:09", 90, joins),
+    ]:
+        products = [{"product_id": "1", "price": total}]
+        assert shop.track("p", "cart_updated", f"05-01 {clock}", products=products).moves == moves
+    assert shop.track("p", "cart_updated", "05-01 10:10", products=[]).moves == leaves
+    assert [step[1:] for step in shop.steps(segment)][-1:] == [(at("05-01 10:10"), "fact")]
+
+
+def test_63_of_a_cart_that_is_filled_and_emptied_piece_by_piece(shop):
+    segment = shop.segment("under-100", starting_point("cart-under-100").node)
+    lamp, mug = {"product_id": "lamp", "price": 79}, {"product_id": "mug", "price": 12}
+    shop.track("p", "add_to_cart", "05-01 10:00", **lamp)
+    shop.track("p", "add_to_cart", "05-01 10:01", **mug, quantity=2)
+    shop.track("p", "remove_from_cart", "05-01 10:02", **mug, quantity=1)
+    shop.track("p", "purchase", "05-01 10:04", total=91)
+    shop.track("p", "view", "05-01 10:05")
+    shop.track("p", "add_to_cart", "05-01 10:03", arrives="05-01 10:06", **mug)
+    assert shop.steps(segment) == steps(
+        "join 05-01 10:00 fact, leave 05-01 10:01 fact, join 05-01 10:02 fact, leave 05-01 10:04 fact"
+    )
+
+
+def test_a_step_of_a_life_is_a_change_of_an_attribute(shop):
+    where = [{"property": name, "equals": value} for name, value in (("attribute", "plan"), ("to", "gold"))]
+    upgraded = shop.segment("upgraded", {"event": "$attribute_changed", "where": where, "window": {"within": "7d"}})
+    active = shop.segment("active", {"event": "*", "window": {"within": "7d"}})
+    for when, plan in (("05-01", "free"), ("05-02", "gold"), ("05-03", "gold")):
+        shop.track("p", "", when, traits={"plan": plan, "age": 30})
+    sweep_at("05-10")
+    assert shop.steps(upgraded) == steps("join 05-02 fact, leave 05-09 time")
+    assert shop.steps(active) == [], "it is derived, and no event of its own"
+
+
+def test_a_rule_sees_the_changes_of_before_it_was_made(shop):
+    for when, plan in (("05-01", "free"), ("05-02", "gold")):
+        shop.track("p", "", when, traits={"plan": plan})
+    where = [{"property": "from", "equals": "free"}]
+    segment = shop.segment("left-free", {"event": "$attribute_changed", "where": where}, live="05-03")
+    assert shop.members(segment, "05-03") == 1
