@@ -4,7 +4,7 @@ A statement is written about profiles. About accounts it is the same with the ot
 """
 
 from audience.models import Account, Profile
-from segments.models import AccountMembership, Membership, Segment
+from segments.models import AccountMembership, AccountTransition, Membership, Segment, Transition
 from segments.rules.tree import Of
 
 ALL: tuple[Of, ...] = ("profile", "account")
@@ -12,6 +12,10 @@ MEMBERS: dict[Of, type[Profile] | type[Account]] = {"profile": Profile, "account
 MEMBERSHIPS: dict[Of, type[Membership] | type[AccountMembership]] = {
     "profile": Membership,
     "account": AccountMembership,
+}
+TRANSITIONS: dict[Of, type[Transition] | type[AccountTransition]] = {
+    "profile": Transition,
+    "account": AccountTransition,
 }
 
 _NAMES = {

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -13,15 +14,16 @@ from audience.admin import charts
 from audience.admin.base import taken_seat
 from audience.admin.fields import in_words
 from audience.admin.pages import PagedAdmin
-from audience.models import Role
+from audience.models import Account, Role
 from segments import counts
 from segments.admin.rule_buttons import dependents, links_of
 from segments.admin.versions import sentence_of
 from segments.checking import english_of
 from segments.freshness import freshness_of
 from segments.membership import holds
-from segments.models import Cause, Membership, RuleVersion, Segment, Transition
+from segments.models import Cause, RuleVersion, Segment
 from segments.surroundings import surroundings_of
+from segments.tables import MEMBERSHIPS, TRANSITIONS, of_segment
 
 TREND_DAYS = 30
 RECENT_MEMBERS = 12
@@ -82,8 +84,7 @@ def _built(version: RuleVersion) -> dict[str, Any]:
 
 def _causes(segment: Segment) -> list[tuple[str, int]]:
     """Return by what the newest joins came: ("a fire", 812), most first."""
-    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-position", "-number")
-    counted = Counter(joins.values_list("cause", flat=True)[:CAUSES_ASKED])
+    counted = Counter(_joins(segment).values_list("cause", flat=True)[:CAUSES_ASKED])
     return [(Cause(cause).label, came) for cause, came in counted.most_common()]
 
 
@@ -100,9 +101,20 @@ def _moves_chart(days: list[counts.DayCount]) -> str:
 
 
 def recent_members(segment: Segment, now: datetime) -> list[dict[str, Any]]:
-    """Return who joined last, newest first, and whether they are still in."""
-    joins = Transition.objects.filter(segment=segment, change=Transition.Change.JOIN).order_by("-position", "-number")
-    recent = list(joins[:RECENT_MEMBERS])
-    rows = Membership.objects.filter(segment=segment, profile_id__in={join.profile_id for join in recent})
-    members = {member.profile_id: member for member in rows.filter(holds(now))}
-    return [{"join": join, "member": members.get(join.profile_id)} for join in recent]
+    """Return who joined last, newest first, and whether they are still in: profiles, or accounts by their keys."""
+    of = of_segment(segment)
+    recent = list(_joins(segment)[:RECENT_MEMBERS])
+    ids = [getattr(join, f"{of}_id") for join in recent]
+    rows = MEMBERSHIPS[of].objects.filter(holds(now), **{"segment": segment, f"{of}_id__in": ids})
+    members = {getattr(member, f"{of}_id"): member for member in rows}
+    keys = dict(Account.objects.filter(pk__in=ids).values_list("pk", "key")) if of == "account" else {}
+    return [
+        {"join": join, "member": members.get(id_), "id": id_, "who": keys.get(id_, id_)}
+        for join, id_ in zip(recent, ids, strict=True)
+    ]
+
+
+def _joins(segment: Segment) -> QuerySet[Any]:
+    """Return the joins of a segment, the last that was recorded first."""
+    rows: QuerySet[Any] = TRANSITIONS[of_segment(segment)].objects.filter(segment=segment, change="join")
+    return rows.order_by("-position", "-number")

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -16,13 +17,14 @@ from audience.finding import profiles_behind
 from audience.models import Account, Advertiser, Profile
 from audience.teams import NOT_FOUND
 from segments.membership import holds
-from segments.models import Membership, RuleVersion, Segment, Transition
+from segments.models import RuleVersion, Segment
 from segments.preview import TOO_SLOW
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Surroundings, Uncompilable
 from segments.rules.tree import Of, Rule
 from segments.statements import TooSlow
 from segments.surroundings import rule_of, surroundings_of
+from segments.tables import MEMBERSHIPS, TRANSITIONS, of_segment
 from segments.telling import Teller
 from segments.why import Answer, NotThere, explain
 
@@ -87,7 +89,7 @@ def why_page(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) -> 
         raise PermissionDenied("You may not see people.")
     typed = request.GET.get("who", "")
     told = _told(segment, request, typed) if typed.strip() else {}
-    if "subject" in told and told["of"] == "profile":
+    if "subject" in told:
         told |= _history(segment, told["subject"])
     return page_admin.render_page(
         request, segment, "segments/admin/why.html", "overview", segment=segment, typed=typed, **told
@@ -116,11 +118,13 @@ def _told_by_rule(segment: Segment, request: HttpRequest, typed: str) -> dict[st
         return {"why_error": CANNOT_BE_ASKED}
 
 
-def _history(segment: Segment, profile_id: UUID) -> dict[str, Any]:
+def _history(segment: Segment, subject: UUID) -> dict[str, Any]:
     """Return the membership of now, and the newest joins and leaves with their causes."""
-    rows = Membership.objects.filter(holds(timezone.now()), segment=segment, profile_id=profile_id)
-    moves = Transition.objects.filter(segment=segment, profile_id=profile_id).order_by("-at", "-change")
-    return {"member": rows.first(), "moves": moves[:MOVES_SHOWN]}
+    of = of_segment(segment)
+    its: dict[str, Any] = {"segment": segment, f"{of}_id": subject}
+    rows: QuerySet[Any] = MEMBERSHIPS[of].objects.filter(holds(timezone.now()), **its)
+    moves: QuerySet[Any] = TRANSITIONS[of].objects.filter(**its)
+    return {"member": rows.first(), "moves": moves.order_by("-at", "-change")[:MOVES_SHOWN]}
 
 
 def why_of(page_admin: PagedAdmin, request: HttpRequest) -> HttpResponse:

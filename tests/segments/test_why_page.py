@@ -1,18 +1,21 @@
 """Why somebody is in a segment or out of it: from the segment's page, by an identifier, and from the person's."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from audience.models import Advertiser, Profile, Role
+from audience.accounts import account_id
+from audience.models import Account, AccountMember, Advertiser, Profile, Role
+from audience.tenancy import acting_for
 from segments.models import Segment, Transition
-from segments.versions import pause
+from segments.versions import pause, save_rule
 from tests.admins import at_work
 from tests.factories import make_advertiser, make_member, make_profile, make_segment
-from tests.segments.asked import viewed
+from tests.segments.asked import text_of, viewed
 from tests.segments.ruled import VIEWED, build_all, edit, make_ruled
 
 pytestmark = pytest.mark.django_db
@@ -94,7 +97,7 @@ def test_a_segment_of_pixels_tells_membership_and_moves(browser: Client, kettle:
     )
     shown = why(browser, cart, str(jo.pk))
     assert "In until" in shown
-    assert "a fire" in shown
+    assert "something they did" in shown
     assert "Not in" in why(browser, cart, str(make_profile(kettle).pk))
 
 
@@ -132,3 +135,25 @@ def test_it_needs_the_right_to_see_people(kettle: Advertiser, fans: Segment) -> 
     assert "Why is somebody in" not in blind.get(f"{LIST}{fans.pk}/overview/").content.decode()
     viewer = at_work(kettle, Role.VIEWER)
     assert "In. Leaves on " in why(viewer, fans, "jo@example.com")
+
+
+def test_a_segment_of_accounts_shows_which_joined_and_why_each_is_in(
+    browser: Client, kettle: Advertiser, jo: Profile
+) -> None:
+    with acting_for(kettle.pk):
+        acme = Account.objects.create(
+            id=UUID(bytes=account_id(kettle.pk, "acme")),
+            key="acme",
+            first_seen_at=timezone.now(),
+            last_seen_at=timezone.now(),
+        )
+        AccountMember.objects.create(account=acme, profile=jo, since=timezone.now())
+        segment = make_segment(kettle, "busy", kind=Segment.Kind.RULE)
+        save_rule(segment, text_of(VIEWED, "account"))
+    build_all()
+
+    overview = browser.get(f"{LIST}{segment.pk}/overview/").content.decode()
+    assert f'/admin/audience/account/{acme.pk}/overview/">acme</a>' in overview
+    shown = why(browser, segment, "acme")
+    assert "In. Leaves on " in shown
+    assert "In since" in shown
