@@ -6,6 +6,10 @@ an attribute of this name, the newer telling counts, as of every attribute.
 
 An addition or a removal that names no product tells nothing, nor does a `cart_updated` without products and total.
 With a total alone the cart is one line of that price: pixels know no more.
+
+A page may tell an addition and, at once, the whole cart. Each message is dated by its receipt and its sender's clock,
+and so by how long it was on its way: the addition can seem to be the later one. One that came before a whole cart,
+and seems to have happened less than `ON_ITS_WAY` after it, is in it already; so is one of the same instant.
 """
 
 import json
@@ -18,7 +22,8 @@ from typing import Any
 from audience.attributes import OF_PROFILES, Told, states_of, write, write_value
 from audience.columns import texts, uuids
 from audience.events import Fact
-from audience.products import LISTS, NUMBER, TOTALS, Product, listed, priced, product_of
+from audience.instants import SECOND
+from audience.products import LISTS, NUMBER, TOTALS, Product, listed, product_of, whole
 from audience.talk import Talk, reads
 from audience.values import Object
 
@@ -27,8 +32,9 @@ UPDATED, ADDED, REMOVED, BOUGHT = "cart_updated", "add_to_cart", "remove_from_ca
 EVENTS = frozenset({UPDATED, ADDED, REMOVED, BOUGHT})
 # Lines of a cart (rules.md 1.6), and events of one name since it was told whole: the newest count.
 MOST = 1_000
+ON_ITS_WAY = 10 * SECOND
 
-# As `listed` and `priced` read it: a `cart_updated` with neither leaves the cart as it was.
+# As `products.whole` reads it: a `cart_updated` without all that leaves the cart as it was.
 _IS_WHOLE = " OR ".join(
     [f"jsonb_typeof(e.properties -> '{name}') = 'array'" for name in LISTS]
     + [f"e.properties ->> '{name}' ~ '^{NUMBER}$'" for name in TOTALS]
@@ -37,7 +43,7 @@ _NEWEST = "ORDER BY e.occurred_at DESC, e.received_at DESC, e.id DESC LIMIT"
 # Each name is a descent of the index `event_of_profile`, from its newest entry to the last whole cart.
 _READ = reads(
     f"""
-    SELECT p.profile_id, e.name, e.occurred_at, e.id, e.properties::text
+    SELECT p.profile_id, e.name, e.occurred_at, e.received_at, e.id, e.properties::text
     FROM unnest(%s::uuid[]) AS p(profile_id)
     CROSS JOIN LATERAL (SELECT greatest(
         (SELECT e.occurred_at FROM audience_event e
@@ -86,14 +92,21 @@ def keep(profiles: Mapping[bytes, int]) -> Talk[None]:
 def _told(events: Collection[tuple[Any, ...]]) -> Told | None:
     """Return what events come to, the oldest first; None where they tell nothing."""
     lines: Lines = {}
-    told = None
-    for name, at, fact_id, properties in events:
+    last = None
+    whole_at = whole_came_at = 0
+    for name, at, came_at, fact_id, properties in events:
+        is_whole = name in (UPDATED, BOUGHT)
+        is_in_it = at == whole_at or (came_at < whole_came_at and at < whole_at + ON_ITS_WAY)
+        if is_in_it and not is_whole:
+            continue
         after = _after(lines, name, json.loads(properties))
         if after is not None:
-            lines, told = after, (at, fact_id)
-    if told is None:
+            lines, last = after, (at, fact_id)
+            if is_whole:
+                whole_at, whole_came_at = at, came_at
+    if last is None:
         return None
-    at, fact_id = told
+    at, fact_id = last
     value = [line | {"quantity": _plain(line["quantity"])} for line in lines.values()]
     return Told(write_value(value), at, at, fact_id, None, None, "track")
 
@@ -102,13 +115,10 @@ def _after(lines: Lines, name: str, told: Object) -> Lines | None:
     """Return the lines after an event; None where it tells nothing of them."""
     if name == BOUGHT:
         return {}
-    products = listed(told)
     if name == UPDATED:
-        total = priced(told)
-        if products is None and total is None:
-            return None
-        return _whole([total] if products is None and total is not None else products or [])
-    named = [(key, one) for one in products or [product_of(told)] if (key := _called(one))]
+        products = whole(told)
+        return None if products is None else _all(products)
+    named = [(key, one) for one in listed(told) or [product_of(told)] if (key := _called(one))]
     if not named:
         return None
     change = _add if name == ADDED else _remove
@@ -118,7 +128,7 @@ def _after(lines: Lines, name: str, told: Object) -> Lines | None:
     return lines
 
 
-def _whole(products: Iterable[Product]) -> Lines:
+def _all(products: Iterable[Product]) -> Lines:
     """Return the lines of a whole cart. Of one product there may be several, at several prices."""
     lines: Lines = {}
     for product in products:

@@ -45,11 +45,16 @@ def product_of(told: Any) -> Product:
     return product
 
 
-def priced(told: Object) -> Product | None:
-    """Return a product without a name, of the price that an event tells in all; None where it tells none."""
+def whole(told: Object) -> list[Product] | None:
+    """Return all that an event says to be there; None where it says neither products nor a total.
+
+    A total alone is a product without a name, of that price.
+    """
+    if (products := listed(told)) is not None:
+        return products
     for name in TOTALS:
         if (total := number_of(told.get(name))) is not None:
-            return {"price": told[name], "quantity": Decimal(total > 0)}
+            return [{"price": told[name]}] if total > 0 else []
     return None
 
 

@@ -108,6 +108,28 @@ def test_a_late_purchase_empties_what_was_in_it_then(shop):
     assert attributes_of(UUID(bytes=end.profile_id)) == {"cart": [MUG_LINE]}
 
 
+def test_an_addition_that_was_longer_on_its_way_than_the_whole_cart_counts_once(shop):
+    second = 1 / 60
+    shop.send("browser:1", at=second, received=1, event="add_to_cart", properties=MUG)
+    end = shop.send("browser:1", at=0, received=2, event="cart_updated", properties={"products": [MUG]})
+    profile = UUID(bytes=end.profile_id)
+    assert attributes_of(profile) == {"cart": [MUG_LINE]}
+    shop.send("browser:1", at=second, received=3, event="add_to_cart", properties=MUG)
+    assert attributes_of(profile) == {"cart": [MUG_LINE | {"quantity": 2}]}, "what comes after it is not in it"
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_at_one_instant_the_whole_cart_comes_last(shop, numbers):
+    one, other = numbers
+    ends = record_all(
+        [
+            shop.message("browser:1", number=one, event="add_to_cart", properties=MUG),
+            shop.message("browser:1", number=other, event="cart_updated", properties={"products": [MUG]}),
+        ]
+    )
+    assert attributes_of(UUID(bytes=ends[0].profile_id)) == {"cart": [MUG_LINE]}
+
+
 def test_a_repeated_message_counts_once(shop):
     message = shop.message("browser:1", event="add_to_cart", properties=MUG)
     record_all([message, message])

@@ -163,10 +163,10 @@ def of_one_visitor(fires, now):
         yield "lapsed"
     if told("Newsletter landing", 7 * DAY) and not told("Order", month):
         yield "letter-not-bought"
-    if carts and not any(at > carts[-1][0] for at, _ in orders) and carts[-1][0] > now - 7 * DAY:
+    if carts and not any(at > carts[-1][0] for at, _ in orders):
         if 0 < carts[-1][1] < 100:
             yield "cart-under-100"
-        if carts[-1][0] <= now - DAY:
+        if now - 7 * DAY < carts[-1][0] <= now - DAY:
             yield "cart-left"
 
 
@@ -181,6 +181,7 @@ def test_the_rules_find_those_worked_out_by_hand(demo, planned):
     assert len(sizes) == 6
     assert {code: size for code, size in sizes.items() if size} == found
     assert found["lapsed"]
+    assert found["cart-under-100"]
     assert found["letter-not-bought"]
 
 

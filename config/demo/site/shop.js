@@ -26,6 +26,9 @@
   const linesOf = (cart) => PRODUCTS.filter(({ sku }) => cart[sku]).map((one) => ({ ...one, count: cart[one.sku] }));
   const totalOf = (cart) => linesOf(cart).reduce((total, line) => total + line.price * line.count, 0);
 
+  const productsOf = (cart) =>
+    linesOf(cart).map(({ sku, name, price, count }) => ({ product_id: sku, name, price, quantity: count }));
+
   function changeCart(sku, by) {
     const cart = readCart();
     cart[sku] = Math.max(0, (cart[sku] || 0) + by);
@@ -77,7 +80,7 @@
 
   function tellCart(cart) {
     fireCart(cart);
-    track("cart_updated", { total: totalOf(cart) });
+    track("cart_updated", { total: totalOf(cart), products: productsOf(cart) });
   }
 
   function buy() {
@@ -86,7 +89,7 @@
     localStorage.removeItem("shop-cart");
     muster.fire(shop.pixels.order, { value: total });
     if (total > LARGE_ORDER) muster.fire(shop.pixels.largeOrder, { value: total });
-    track("purchase", { total, currency: "EUR", products: linesOf(cart).map((line) => line.sku) });
+    track("purchase", { total, currency: "EUR", products: productsOf(cart) });
     show();
   }
 
@@ -140,7 +143,7 @@
       const one = chosen();
       document.title = `${one.name} · Hearth & Home`;
       const add = button("Add to cart", () => {
-        track("add_to_cart", { ...one, quantity: 1 });
+        track("add_to_cart", { product_id: one.sku, name: one.name, price: one.price, quantity: 1 });
         changeCart(one.sku, 1);
       });
       const words = make("div", {}, make("h1", {}, one.name), make("p", {}, price(one.price)), add);
