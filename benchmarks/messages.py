@@ -74,7 +74,7 @@ def own_segments(shop: Shop) -> list[Figure]:
 
 
 def _event() -> dict[str, object]:
-    return {"event": "cart_updated", "properties": PROPERTIES, "context": {"page": {"path": "/cart"}}}
+    return {"event": "product_view", "properties": PROPERTIES, "context": {"page": {"path": "/shoes"}}}
 
 
 def _count_events() -> int:
@@ -92,12 +92,12 @@ def _insert(shop: Shop, seconds: int) -> float:
     """Return the rows per second that one connection inserts, a transaction for each batch."""
     statement = (
         "INSERT INTO audience_event (id, advertiser_id, profile_id, name, occurred_at, received_at, properties,"
-        " context) SELECT id, %s, profile, 'cart_updated', now(), now(), properties, context"
+        " context) SELECT id, %s, profile, 'product_view', now(), now(), properties, context"
         " FROM unnest(%s::uuid[], %s::uuid[], %s::jsonb[], %s::jsonb[]) AS e(id, profile, properties, context)"
     )
     people = [uuid7() for _ in range(50)]
     properties = [Jsonb(PROPERTIES)] * EVENTS_OF_A_BATCH
-    context = [Jsonb({"page": {"path": "/cart"}, "channel": "server"})] * EVENTS_OF_A_BATCH
+    context = [Jsonb({"page": {"path": "/shoes"}, "channel": "server"})] * EVENTS_OF_A_BATCH
     rows, end = 0, time.monotonic() + seconds
     with psycopg.connect(fires.settings_url(), autocommit=True) as client:
         while time.monotonic() < end:
