@@ -423,9 +423,8 @@ class Catalogue:
                 self._has_news = False
                 self._take(load(connection))
                 read_rules()
-                connections[
-                    "default"
-                ].close()  # opened where a direct pixel or a rule was new; no other use for it here
+                # Opened where a direct pixel or a rule was new; there is no other use for it here.
+                connections["default"].close()
                 self._sleep_until_news(connection)
 
     def _hear(self, _: psycopg.Notify) -> None:
