@@ -15,6 +15,7 @@ from audience.accounts import account_id
 from audience.models import Account
 from audience.tenancy import acting_for
 from exports.models import Destination, Export, ExportColumn, ExportSegment
+from segments.models import Segment
 from tests.callers import make_caller
 from tests.factories import NOON, make_advertiser, make_pixel, make_profile, make_segment
 from tests.running import LiveMuster, until
@@ -68,6 +69,7 @@ def make_rows(folder_name: str) -> tuple[str, dict[str, int | UUID]]:
             pk=UUID(bytes=account_id(advertiser.pk, "ACME")), key="ACME", first_seen_at=NOON, last_seen_at=NOON
         )
     ids |= {"accounts/2f1d0c55-8a8b-6c1e-5b7e-4b1f0a9d3c77": account.pk}
+    ids["segments/14"] = make_segment(advertiser, "teams", kind=Segment.Kind.RULE, of=Segment.Of.ACCOUNT).pk
     ids |= {"segments/12": segment.pk, "pixels/21": pixel.pk, '"segment": 12': segment.pk, "[12]": segment.pk}
     ids |= {'"profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11"': person.pk}
     ids |= {'"destination": 3': destination.pk, '"export": 7': export.pk}
