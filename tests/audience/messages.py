@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from audience import attribute_changes
 from audience.columns import batch_cursor
 from audience.identity import Key
 from audience.instants import instant
@@ -73,9 +74,12 @@ def people(advertiser):
 
 
 def events_by_person(advertiser):
-    """Return each person's events as (name, minutes after noon)."""
+    """Return each person's events as (name, minutes after noon): those that were told.
+
+    Changes of attributes are what a worker has seen change, and so as the messages came to it.
+    """
     names, found = names_of(advertiser), {}
-    for event in Event.all_advertisers.filter(advertiser=advertiser):
+    for event in Event.all_advertisers.filter(advertiser=advertiser).exclude(name=attribute_changes.NAME):
         minutes = (event.occurred_at - NOON) // timedelta(minutes=1)
         found.setdefault(names[event.profile_id], []).append((event.name, minutes))
     return {person: sorted(events) for person, events in found.items()}
