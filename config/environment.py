@@ -101,6 +101,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+# A worker that stops in the middle of taking a message (its machine sleeps) has it taken away by PostgreSQL: until
+# then whoever sends one would wait for it.
+BROKER_SESSIONS = "-c idle_in_transaction_session_timeout=3000 -c lock_timeout=10000"
+
+
 def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of Celery's transport for this broker.
 
@@ -120,7 +125,7 @@ def broker_options(url: str, database: Mapping[str, Any]) -> dict[str, Any]:
         "pool_timeout": 5,
     }
     if url == OWN_BROKER:
-        options["conn_string"] = conninfo(database)
+        options["conn_string"] = make_conninfo(conninfo(database), options=BROKER_SESSIONS)
     return options
 
 

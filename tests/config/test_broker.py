@@ -19,7 +19,7 @@ from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config import broker, postgres
-from config.environment import broker_options, conninfo
+from config.environment import BROKER_SESSIONS, broker_options, conninfo
 from config.leash import SUPERVISED, leashed
 from config.postgres import EmbeddedServer
 from tests.running import ROOT, alive, descendants, free_ports, own_database, own_folder, until
@@ -301,10 +301,24 @@ print("fine")
         assert connection.execute("SELECT sum(queue_length) FROM pgmq.metrics_all()").fetchone() == (80,)
 
 
+def test_a_worker_that_stops_while_it_takes_a_message_holds_up_nobody(empty_database):
+    broker.prepare(empty_database)
+    with (
+        psycopg.connect(empty_database, options=BROKER_SESSIONS) as stopped,
+        psycopg.connect(empty_database, options=BROKER_SESSIONS, autocommit=True) as sender,
+    ):
+        sender.execute("SELECT pgmq.create('tasks')")
+        stopped.execute("SELECT pgmq.read('tasks', 60, 1)")
+        sender.execute("SELECT pgmq.create('tasks')")  # as each sender does before its first message
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            stopped.execute("SELECT 1")
+
+
 def test_the_brokers_address_is_the_databases():
     database = {"HOST": "db.example", "PORT": 5433, "USER": "me", "PASSWORD": "it's", "NAME": "muster", "OPTIONS": {}}
     said = conninfo_to_dict(broker_options("pgmq://muster", database)["conn_string"])
+    assert said.pop("options") == BROKER_SESSIONS
     assert said == {"host": "db.example", "port": "5433", "user": "me", "password": "it's", "dbname": "muster"}
+    assert conninfo_to_dict(conninfo(database)) == said
     assert "conn_string" not in broker_options("redis://localhost", database)
-    assert conninfo(database) == broker_options("pgmq://muster", database)["conn_string"]
     assert postgres.NAME == "muster"
