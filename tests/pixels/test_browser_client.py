@@ -76,6 +76,7 @@ def test_existing_browser_client(open_database, library, shop):
             assert events["page"].properties["url"] == "http://localhost/cart"
             assert "jo@example.com" not in str(list(Event.objects.values_list("properties", "context")))
             traits = dict(Attribute.objects.values_list("name", "value"))
-            assert traits == {"plan": "gold", "claimed_customer_id": "C-1001"}
+            cart = [{"price": 65, "quantity": 1}]
+            assert traits == {"plan": "gold", "claimed_customer_id": "C-1001", "cart": cart}
             assert len({event.profile_id for event in events.values()}) == 1
         assert anonymous_id

@@ -35,6 +35,8 @@ OTHERS = {
     ("segments/rules/compiling/others.py", "_row"): "reads the interval itself, for the timeline of another rule",
     ("segments/versions.py", "_PAUSE"): "takes back what time would bring",
     ("segments/building.py", "drop_superseded"): "deletes",
+    ("segments/building.py", "_KNOWN_ROWS"): "asks what PostgreSQL knows of the table",
+    ("segments/building.py", "_look_at_members"): "lets PostgreSQL count the rows",
     ("segments/freshness.py", "_OLDEST_DUE"): "finds what time has changed and nobody has published",
     ("segments/freshness.py", "_NEXT_CHANGE"): "finds what time changes next",
     ("segments/counts.py", "_OVERDUE_SQL"): "counts what time has changed and nobody has published",
