@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from pixels.models import Piggyback, Pixel, PixelAction
-from segments.models import Segment
+from segments.versions import locked
 
 MOST_PIGGYBACKS = 10
 TOO_MANY_PIGGYBACKS = f"A segment takes at most {MOST_PIGGYBACKS} piggyback pixels."
@@ -32,7 +32,7 @@ def delete_pixel(pixel: Pixel, at: datetime | None = None) -> None:
 @transaction.atomic
 def save_piggyback(piggyback: Piggyback) -> None:
     """Save a piggyback that was checked; raise `ValidationError` where its segment has as many as it takes."""
-    Segment.objects.select_for_update().get(pk=piggyback.segment_id)  # of two at once the second one counts
+    locked(piggyback.segment_id)  # of two at once the second one counts
     others = Piggyback.objects.filter(segment=piggyback.segment_id).exclude(pk=piggyback.pk)
     if others.count() >= MOST_PIGGYBACKS:
         raise ValidationError({"segment": TOO_MANY_PIGGYBACKS})

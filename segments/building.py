@@ -147,7 +147,7 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
     is_crowd = _is_crowd(version)
     while True:
         with transaction.atomic():
-            found = versions.filter(state=version.state, stopped_at=None).first()
+            found = versions.filter(state=version.state, stopped_at=None, lead__stopped_at=None).first()
             if found is None:
                 return False
             with batch_cursor(connection.connection) as cursor:

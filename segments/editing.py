@@ -1,8 +1,9 @@
 """What may be changed of a segment, by its kind, and how: its rule and whether it is active are more than columns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Case, IntegerField, When
@@ -11,7 +12,7 @@ from segments.checking import check
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
 from segments.surroundings import surroundings_of
-from segments.versions import NotAllowed, pause, resume, save_rule, users_of
+from segments.versions import NotAllowed, locked, pause, resume, save_rule, users_of
 
 State = RuleVersion.State
 # What says how people are put in. Those of a rule follow from it.
@@ -60,7 +61,12 @@ class Overtaken(NotAllowed):
 
 @transaction.atomic
 def change_segment(
-    segment: Segment, columns: dict[str, Any], *, rule: str | None = None, based_on: int | None = None
+    segment: Segment,
+    columns: Mapping[str, Any],
+    *,
+    rule: str | None = None,
+    based_on: int | None = None,
+    author: User | None = None,
 ) -> None:
     """Save columns of a segment that was checked, and its rule if there is one; raise `NotAllowed`, `RuleRefused`.
 
@@ -73,14 +79,14 @@ def change_segment(
     is_active = wanted.pop("is_active", None) if segment.kind == Segment.Kind.RULE else None
     for name, value in wanted.items():
         setattr(segment, name, value)
-    saved = None if rule is None else _checked(segment, rule)
+    saved = None if rule is None else checked_rule(segment, rule)
     segment.save(update_fields=None if segment.pk is None else list(wanted))
     if is_active and not segment.is_active:
-        resume(segment)
+        resume(segment, author=author)
     if saved is not None:
-        save_rule(segment, saved)
+        save_rule(segment, saved, author=author)
     if is_active is False and segment.is_active:
-        pause(segment)
+        pause(segment, author=author)
 
 
 def newest_versions(segment_ids: Collection[int]) -> dict[int, RuleVersion]:
@@ -92,14 +98,14 @@ def newest_versions(segment_ids: Collection[int]) -> dict[int, RuleVersion]:
 
 
 def _refuse_overtaken(segment: Segment, based_on: int) -> None:
-    Segment.objects.select_for_update().get(pk=segment.pk)  # as `save_rule` does: of two at once one is the second
+    locked(segment.pk)
     newest = newest_versions([segment.pk]).get(segment.pk)
     if newest is not None and newest.number != based_on:
         raise Overtaken(newest)
 
 
-def _checked(segment: Segment, rule: str) -> str:
-    """Return the saved form of a rule for a segment."""
+def checked_rule(segment: Segment, rule: str) -> str:
+    """Return the saved form of a rule for a segment; raise `RuleRefused`."""
     around = surroundings_of(segment.advertiser_id)
     checked = check(rule, segment.advertiser_id, around, own_key=segment.code)
     if checked.saved is None:

@@ -24,7 +24,7 @@ from segments.rules.timeline import RuledSegment, Surroundings, Uncompilable, co
 from segments.rules.touching import EVERY_EVENT, Touched, felt_by_others, touched_by
 from segments.rules.tree import Rule
 from segments.rules.values import Name
-from segments.surroundings import Written, rule_of, surroundings_of
+from segments.surroundings import rule_of, surroundings_of
 
 log = structlog.get_logger(__name__)
 
@@ -205,12 +205,12 @@ def entry_of(version: RuleVersion, around: Surroundings | None = None) -> Entry:
     )
 
 
-def _built_with(version: RuleVersion) -> Mapping[int, Written]:
+def _built_with(version: RuleVersion) -> Mapping[int, str]:
     if version.state != RuleVersion.State.BUILDING:
         return {}
     lead = version.lead_id or version.pk
     group = RuleVersion.all_advertisers.filter(advertiser_id=version.advertiser_id, state=RuleVersion.State.BUILDING)
-    return {one.segment_id: Written(one.number, one.rule) for one in group if lead in (one.pk, one.lead_id)}
+    return {one.segment_id: one.rule for one in group if lead in (one.pk, one.lead_id)}
 
 
 def _depth(rule: Rule, around: Surroundings) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
-from typing import NamedTuple
 
 from audience.models import Advertiser, Event
 from segments.models import RuleVersion, Segment
@@ -14,23 +13,15 @@ from segments.rules.tree import Rule
 from segments.tables import of_segment
 
 
-class Written(NamedTuple):
-    """A version of a segment's rule, by its number and its saved form."""
-
-    number: int
-    rule: str
-
-
-def surroundings_of(advertiser_id: int, serving: Mapping[int, Written] | None = None) -> Surroundings:
+def surroundings_of(advertiser_id: int, serving: Mapping[int, str] | None = None) -> Surroundings:
     """Return what the rules of an advertiser are compiled for.
 
-    `serving` are versions, by the segment's id, that take the place of those that serve: an edit is built with what
-    will serve once it is done.
+    `serving` are saved rules, by the segment's id, that take the place of those that serve: an edit is built with
+    what will serve once it is done.
     """
     segments = Segment.all_advertisers.filter(advertiser_id=advertiser_id, deleted_at=None)
     versions = RuleVersion.all_advertisers.filter(advertiser_id=advertiser_id, state=RuleVersion.State.ACTIVE)
-    written = {version.segment_id: Written(version.number, version.rule) for version in versions}
-    written |= serving or {}
+    written = dict(versions.values_list("segment_id", "rule")) | dict(serving or {})
     return Surroundings(
         zone=zone_of(advertiser_id),
         retention=timedelta(days=Event.partitioning.keep_days),
@@ -43,11 +34,11 @@ def zone_of(advertiser_id: int) -> str:
     return Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id)
 
 
-def _other(segment: Segment, written: Written | None) -> OtherSegment:
+def _other(segment: Segment, written: str | None) -> OtherSegment:
     """Return a segment by its rule; one of pixels, or paused, or with a rule that is none any more, by its rows."""
     if written is not None and segment.is_active:
         try:
-            return RuledSegment(segment.pk, written.number, rule_of(written.rule), segment.code)
+            return RuledSegment(segment.pk, rule_of(written), segment.code)
         except RuleRefused:
             pass
     return StoredSegment(segment.pk, segment.active_version, of_segment(segment))

@@ -17,8 +17,6 @@ from django.utils import timezone
 from segments.evaluation import switch_lock
 from segments.models import Cause, RuleVersion, Segment
 from segments.rulebook import entry_of
-from segments.rules.catalogue import Catalogue
-from segments.rules.limits import Limits
 from segments.rules.nodes import segments_named
 from segments.rules.reading.rules import read
 from segments.rules.refusals import RuleRefused
@@ -38,27 +36,33 @@ class NotAllowed(Exception):
     """Why something cannot be done to a rule; the text is for people."""
 
 
+def locked(segment_id: int) -> Segment:
+    """Return a segment under its lock: of two edits at once one is the second.
+
+    Facts and builds, whose rows point to the segment, wait for neither.
+    """
+    return Segment.all_advertisers.select_for_update(no_key=True).get(pk=segment_id)
+
+
 @transaction.atomic
 def save_rule(
     segment: Segment,
     text: str,
     *,
     author: User | None = None,
-    catalogue: Catalogue | None = None,
-    limits: Limits | None = None,
     at: datetime | None = None,
 ) -> RuleVersion:
     """Save a rule for a segment and return its version, which is to be built; raise `RuleRefused`.
 
-    A change of notes and labels alone goes into the version that is there, and nothing is built.
+    Whether what it names is there is for `segments.editing` to check. A change of notes and labels alone goes into
+    the version that is there, and nothing is built.
     """
     if segment.kind != Segment.Kind.RULE:
         raise NotAllowed("Members of this segment are put in by pixels, the API or an upload.")
-    rule = read(text, catalogue, limits=limits, own_key=segment.code).rule
+    rule = read(text, own_key=segment.code).rule
     if not segment.is_active:
         raise NotAllowed(PAUSED)
-    # Two edits at once come one after the other. Facts and builds, whose rows point to the segment, wait for neither.
-    Segment.all_advertisers.select_for_update(no_key=True).get(pk=segment.pk)
+    locked(segment.pk)
     versions = RuleVersion.all_advertisers.filter(segment=segment).order_by("-number")
     if versions.exists() and rule.of != segment.of:
         raise NotAllowed(f"Members of this segment are {segment.of}s, for ever. Make another one for {rule.of}s.")
@@ -121,7 +125,7 @@ def resume(segment: Segment, *, author: User | None = None, at: datetime | None 
 @transaction.atomic
 def build_again(version: RuleVersion, *, author: User | None = None, at: datetime | None = None) -> RuleVersion:
     """Begin anew what could not be built; raise `NotAllowed` where that is no question any more."""
-    segment = Segment.all_advertisers.select_for_update().get(pk=version.segment_id)
+    segment = locked(version.segment_id)
     if not segment.is_active:
         raise NotAllowed(PAUSED)
     newest = RuleVersion.all_advertisers.filter(segment=segment).latest("number")

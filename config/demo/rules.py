@@ -8,11 +8,9 @@ from typing import Any
 
 from audience.models import Advertiser
 from config.demo import tags
-from segments.knowledge import Knowledge, limits
+from segments.editing import change_segment
 from segments.models import RuleVersion, Segment
 from segments.starting_points import STARTING_POINTS
-from segments.surroundings import surroundings_of
-from segments.versions import save_rule
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.2
@@ -97,6 +95,7 @@ def make_rule_segments(advertiser: Advertiser, pixels: Collection[str]) -> list[
     for one in RULES:
         if set(one.pixels) <= set(pixels):
             segment = Segment(
+                advertiser=advertiser,
                 name=one.name,
                 code=one.code,
                 description=one.description,
@@ -104,9 +103,7 @@ def make_rule_segments(advertiser: Advertiser, pixels: Collection[str]) -> list[
                 is_readable_on_page=one.is_readable_on_page,
             )
             segment.full_clean()
-            segment.save()
-            known = Knowledge(advertiser.pk, surroundings_of(advertiser.pk))
-            save_rule(segment, one.text, catalogue=known, limits=limits())
+            change_segment(segment, {}, rule=one.text)
             made.append(segment)
     return made
 

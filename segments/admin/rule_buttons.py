@@ -12,10 +12,9 @@ from audience.admin.pages import PagedAdmin, Use
 from audience.teams import NOT_FOUND
 from segments import building
 from segments.admin import neighbours
-from segments.knowledge import Knowledge, limits
+from segments.editing import checked_rule
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
-from segments.surroundings import surroundings_of
 from segments.versions import NotAllowed, build_again, pause, resume, save_rule, users_of
 
 
@@ -31,8 +30,7 @@ def use_again(page_admin: PagedAdmin, request: HttpRequest, segment: Segment) ->
 
     def act(author: User) -> str:
         version = _wanted_version(request, segment)
-        catalogue = Knowledge(segment.advertiser_id, surroundings_of(segment.advertiser_id))
-        made = save_rule(segment, version.rule, author=author, catalogue=catalogue, limits=limits())
+        made = save_rule(segment, checked_rule(segment, version.rule), author=author)
         if made.created_at < asked_at:
             return f"Version {made.number} means the same. Nothing is built."
         return f"The rule of version {version.number} is saved as version {made.number}, which is being built."

@@ -9,7 +9,6 @@ from typing import Any, cast
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -21,12 +20,12 @@ from segments.admin.forms import CodedForm
 from segments.admin.rules import RuleField, names_of, rule_by_button, seat_of_maker, told_of
 from segments.admin.versions import name_of
 from segments.checking import english_of
-from segments.knowledge import Knowledge, limits
+from segments.editing import change_segment
 from segments.models import RuleVersion, Segment
 from segments.rules.refusals import RuleRefused
 from segments.starting_points import STARTING_POINTS
 from segments.surroundings import rule_of, surroundings_of
-from segments.versions import NotAllowed, save_rule
+from segments.versions import NotAllowed
 
 State = RuleVersion.State
 # These give the page back: a starting point put in, people who were seen lately alone, checked or counted.
@@ -84,13 +83,10 @@ class RuleForm(CodedForm):
 
     def save_all(self, author: User) -> bool:
         """Save the segment, and its rule where that has changed; return whether nothing was refused."""
-        advertiser_id = self.instance.advertiser_id
+        columns = {name: self.cleaned_data[name] for name in self.Meta.fields if name in self.fields}
+        rule = self.cleaned_data["rule"] if self.has_another_rule else None
         try:
-            with transaction.atomic():
-                segment = self.save()
-                if self.has_another_rule:
-                    catalogue = Knowledge(advertiser_id, surroundings_of(advertiser_id))
-                    save_rule(segment, self.cleaned_data["rule"], author=author, catalogue=catalogue, limits=limits())
+            change_segment(self.instance, columns, rule=rule, author=author)
         except (RuleRefused, NotAllowed) as refused:
             self.add_error("rule", str(refused))
             return False

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 AROUND = Surroundings(
     segments={
         "cart": StoredSegment(1, 1),
-        "vip": RuledSegment(2, 1, rule_of({"segment": "cart", "in": True}), "vip"),
-        "big": RuledSegment(3, 1, rule_of({"attribute": "size", "equals": 1}, "account"), "big"),
+        "vip": RuledSegment(2, rule_of({"segment": "cart", "in": True}), "vip"),
+        "big": RuledSegment(3, rule_of({"attribute": "size", "equals": 1}, "account"), "big"),
     }
 )
 

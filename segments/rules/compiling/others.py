@@ -88,9 +88,10 @@ def _row(chosen: Sql, other: OtherSegment, scene: Scene, claim: Sql = TRUE) -> S
     Of a segment by a rule it is the row that serves, also for what is built with the next version of that rule.
     """
     table = {"profile": "segments_membership", "account": "segments_accountmembership"}[scene.of]
-    version = bigint(other.version)
     if isinstance(other, RuledSegment):
         version = sql("(SELECT g.active_version FROM segments_segment g WHERE g.id = {id})", id=bigint(other.id))
+    else:
+        version = bigint(other.version)
     return sql(
         f"""(SELECT {{chosen}} FROM {table} m WHERE m.{scene.of}_id = {scene.id}
         AND m.segment_id = {{segment}} AND m.version = {{version}} AND m.starts_at < m.expires_at AND {{claim}})""",

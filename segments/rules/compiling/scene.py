@@ -33,7 +33,6 @@ class RuledSegment(NamedTuple):
     """
 
     id: int
-    version: int
     rule: Rule
     key: str
 

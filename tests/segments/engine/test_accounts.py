@@ -8,10 +8,10 @@ from audience.accounts import account_id
 from audience.models import Account, AccountMember
 from audience.tenancy import acting_for
 from audience.upserts import Link, OfAccount, change_people, tell_of_accounts
-from segments import counts, recount, rulebook
+from segments import building, counts, recount, rulebook
 from segments.building import drop_superseded
 from segments.members import Ask, change_members
-from segments.models import AccountMembership, WaitingAccount
+from segments.models import AccountMembership, RuleVersion, WaitingAccount
 from segments.retention import forget_passers_by
 from segments.versions import NotAllowed, pause, resume
 from segments.waiting import ask_waiting
@@ -267,3 +267,21 @@ def test_the_page_of_an_account_says_where_it_is_and_how_soon_rules_hear(shop, s
     assert "Teams" in browser.get(page).content.decode()
     settings.MUSTER_ACCOUNT_PEOPLE = 1
     assert "more than 1 people" in browser.get(page).content.decode()
+
+
+def test_a_stop_reaches_the_accounts_that_are_built_with_an_edit(shop, monkeypatch):
+    monkeypatch.setattr(building, "CHUNK_PROFILES", 1)
+    buyers = shop.segment("buyers", BUY)
+    with_buyers = shop.segment("with", {"people": "any", "who": {"segment": "buyers", "in": True}}, of="account")
+    join(shop, "04-30", "u1")
+    join(shop, "04-30", "u2", account="Umbra")
+    edited = shop.edit(buyers, SPENT)
+
+    building.build(now=at("05-02"), progress=lambda one: one.segment_id == with_buyers.pk and building.stop(edited))
+
+    waiting = RuleVersion.all_advertisers.get(segment=with_buyers, state="building")
+    assert (waiting.profiles_done, waiting.profiles_total) == (1, 2)
+    assert building.go_on(edited)
+    shop.build("05-02 12:00")
+    waiting.refresh_from_db()
+    assert str(waiting.state) == "active"

@@ -4,7 +4,7 @@ import pytest
 
 from segments.models import RuleVersion, Segment
 from segments.rules.timeline import RuledSegment, StoredSegment
-from segments.surroundings import Written, surroundings_of
+from segments.surroundings import surroundings_of
 from tests.factories import make_advertiser, make_segment
 from tests.segments.rules.asking import rule_text
 
@@ -43,7 +43,7 @@ def test_a_paused_rule_is_read_from_its_rows():
 def test_what_is_being_built_can_take_the_place_of_what_serves():
     advertiser = make_advertiser()
     rule = ruled(advertiser)
-    other = surroundings_of(advertiser.pk, {rule.pk: Written(2, BUY)}).segments["ruled"]
+    other = surroundings_of(advertiser.pk, {rule.pk: BUY}).segments["ruled"]
     assert (other.version, other.rule.root.events.names) == (2, ("buy",))
 
 

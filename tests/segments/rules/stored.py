@@ -83,7 +83,7 @@ def surroundings(rule: Rule, subject: Person | Company, world: World, advertiser
         retention=world.retention,
         visit_gap=world.visit_gap,
         segments={
-            key: RuledSegment(segment.pk, 1, world.rules[key], key)
+            key: RuledSegment(segment.pk, world.rules[key], key)
             if key in world.rules
             else StoredSegment(segment.pk, 1)
             for key, segment in segments.items()

@@ -60,19 +60,19 @@ class Unheard:
     ids=repr,
 )
 def test_the_whole_rule_is_refused(node):
-    around = Surroundings(segments={"r": RuledSegment(1, 1, Rule("profile", VIEW), "r")})
+    around = Surroundings(segments={"r": RuledSegment(1, Rule("profile", VIEW), "r")})
     with pytest.raises(Uncompilable):
         compile_rule(Rule("profile", node), around)
 
 
 def test_a_segment_that_uses_itself_is_refused():
-    loop = RuledSegment(1, 1, Rule("profile", MEMBER), "a")
+    loop = RuledSegment(1, Rule("profile", MEMBER), "a")
     with pytest.raises(Uncompilable, match="'a'"):
         compile_rule(Rule("profile", MEMBER), Surroundings(segments={"a": loop}))
 
 
 def test_a_segment_of_accounts_is_none_of_profiles():
-    other = RuledSegment(1, 1, Rule("account", VIEW), "a")
+    other = RuledSegment(1, Rule("account", VIEW), "a")
     with pytest.raises(Uncompilable):
         compile_rule(Rule("profile", MEMBER), Surroundings(segments={"a": other}))
 

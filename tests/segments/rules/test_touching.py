@@ -69,8 +69,8 @@ def test_a_visitors_clock_moves_with_the_zone_that_is_known_of_them():
 
 def test_what_touches_a_rule_touches_those_that_name_its_segment():
     others = {
-        "a": RuledSegment(1, 1, rule({"all_of": [{"event": "view"}, {"segment": "b", "in": True}]}), "a"),
-        "b": RuledSegment(2, 1, rule({"attribute": "plan", "known": True}), "b"),
+        "a": RuledSegment(1, rule({"all_of": [{"event": "view"}, {"segment": "b", "in": True}]}), "a"),
+        "b": RuledSegment(2, rule({"attribute": "plan", "known": True}), "b"),
         "x": StoredSegment(3, 1),
     }
     found = touched_by(rule({"segment": ["a", "x"], "in": False}), others)
