@@ -7,9 +7,10 @@ still had. Whoever was in twice is in once from now on, and the leave of the oth
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from audience.columns import bigints, uuids
+from audience.columns import bigints, instants, texts, uuids
 from audience.days import LocalDays
 from audience.instants import Instant
 from audience.merging import Pair
@@ -31,40 +32,62 @@ _READ = reads(
 )
 _ZONES = reads("SELECT id, time_zone FROM audience_advertiser WHERE id = ANY(%s::bigint[])")
 _DROP = writes("DELETE FROM segments_membership WHERE profile_id = ANY(%s::uuid[])")
-# Steps of two profiles that fall on one instant stay two: each later one moves by a microsecond. Who has read them
-# does not read them again: they keep their places in the order.
+_READ_TRANSITIONS = reads(
+    """
+    SELECT profile_id, segment_id, change, at FROM segments_transition
+    WHERE profile_id = ANY(%s::uuid[]) ORDER BY at
+    """
+)
+# Who has read them does not read them again: they keep their places in the order of `segments.positions`.
 _MOVE_TRANSITIONS = writes(
     """
-    WITH moved AS (
-        DELETE FROM segments_transition t USING unnest(%s::uuid[], %s::uuid[]) AS k(gone, into_id)
-        WHERE t.profile_id = k.gone
-        RETURNING t.*, k.into_id
-    ), counted AS (
-        SELECT m.*, row_number() OVER (PARTITION BY m.into_id, m.segment_id, m.at, m.change) - 1
-            + (SELECT count(*) FROM segments_transition t WHERE t.profile_id = m.into_id
-                AND t.segment_id = m.segment_id AND t.at = m.at AND t.change = m.change) AS before
-        FROM moved m
-    )
-    INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id,
-        other_segment_id, number, position, recorded_at)
-    SELECT advertiser_id, into_id, segment_id, at + before * interval '1 microsecond', change, cause, fact_id,
-        other_segment_id, number, position, recorded_at
-    FROM counted ON CONFLICT DO NOTHING
+    UPDATE segments_transition t SET profile_id = k.into_id, at = k.new_at
+    FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::timestamptz[], %s::uuid[], %s::timestamptz[])
+        AS k(gone, segment_id, change, at, into_id, new_at)
+    WHERE t.profile_id = k.gone AND t.segment_id = k.segment_id AND t.at = k.at AND t.change = k.change
     """
 )
 
 
 def merge_memberships(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
     """Move the memberships and transitions of profiles to those that they are merged into."""
-    gone, into = [pair.gone for pair in pairs], [pair.into for pair in pairs]
     owners = {pair.into: pair.advertiser_id for pair in pairs}
-    profiles = uuids(sorted({*gone, *into}))
+    profiles = uuids(sorted({profile for pair in pairs for profile in (pair.gone, pair.into)}))
     advertisers = sorted({*owners.values()})
-    rows, zones = yield [keep_from_switching(advertisers), _READ(profiles), _ZONES(bigints(advertisers))]
+    zones_of = _ZONES(bigints(advertisers))
+    rows, zones, told = yield [
+        keep_from_switching(advertisers),
+        _READ(profiles),
+        zones_of,
+        _READ_TRANSITIONS(profiles),
+    ]
     day_of = LocalDays({advertiser: ZoneInfo(zone) for advertiser, zone in zones})
-    outcome = _fold(rows, {pair.gone: pair.into for pair in pairs}, owners, at, day_of)
-    statements: list[Statement] = [_MOVE_TRANSITIONS(uuids(gone), uuids(into)), _DROP(uuids(sorted(gone)))]
+    whither = {pair.gone: pair.into for pair in pairs}
+    outcome = _fold(rows, whither, owners, at, day_of)
+    statements: list[Statement] = [_DROP(uuids(sorted(whither)))]
+    if moved := _moved(told, whither):
+        gone, segments, changes, times, into, new_times = zip(*moved, strict=True)
+        columns = uuids(gone), bigints(segments), texts(changes), instants(times), uuids(into), instants(new_times)
+        statements.append(_MOVE_TRANSITIONS(*columns))
     yield [*statements, write(outcome)] if outcome.owners else statements
+
+
+def _moved(told: Rows, whither: Mapping[bytes, bytes]) -> list[tuple[Any, ...]]:
+    """Return the transitions that go over, the oldest first: the key of each, whose it is from now on, and when.
+
+    Of several at one instant, as an edit makes them, each later one moves on by a microsecond: they stay as many.
+    """
+    taken = {tuple(key) for key in told if key[0] not in whither}
+    moved = []
+    for profile, segment, change, at in told:
+        if (into := whither.get(profile)) is None:
+            continue
+        new_at = at
+        while (into, segment, change, new_at) in taken:
+            new_at += 1
+        taken.add((into, segment, change, new_at))
+        moved.append((profile, segment, change, at, into, new_at))
+    return moved
 
 
 def _fold(

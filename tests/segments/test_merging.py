@@ -138,6 +138,18 @@ def test_whoever_was_in_twice_is_in_once_and_the_books_know_why():
     check_books(segment, minutes(50))
 
 
+def test_joins_of_one_instant_stay_as_many_whenever_their_people_become_one():
+    segment = make_segment(make_advertiser())
+    tell(segment, *((0, "add", device, None) for device in DEVICES))
+    merge_devices(segment, "desk", "phone", at=minutes(1))
+    merge_devices(segment, "desk", "tablet", at=minutes(2))
+
+    with acting_for(segment.advertiser_id):
+        joins = Transition.objects.filter(change="join").order_by("at").values_list("at", flat=True)
+        assert list(joins) == [NOON + timedelta(microseconds=number) for number in range(3)]
+    check_books(segment, minutes(3))
+
+
 def test_who_was_in_alone_goes_over_without_a_join_or_a_leave():
     segment = make_segment(make_advertiser())
     tell(segment, (0, "add", "phone", 5))

@@ -284,7 +284,8 @@ def test_who_has_left_another_segment_is_read_by_the_key_of_transitions(segment)
         (merging._MOVE_PROFILES, "uu"),
         (consents.MOVE, "uu"),
         (membership_merging._READ, "u"),
-        (membership_merging._MOVE_TRANSITIONS, "uu"),
+        (membership_merging._READ_TRANSITIONS, "u"),
+        (membership_merging._MOVE_TRANSITIONS, "ubxtut"),
     ],
 )
 def test_a_batch_of_messages_reads_no_table_from_end_to_end(segment, template, columns):
