@@ -26,12 +26,13 @@ _SHARE = writes("SELECT pg_advisory_xact_lock_shared(k) FROM (SELECT unnest(%s::
 # of the row lie before the moment of asking without having been published, and whether somebody was in after them; a
 # flip at the very moment is decided by the new timeline. `coming`: the row as it is to be. Who stays in, and longer,
 # keeps `sweep_at`, which is indexed (see the model): most of what facts change is that.
-# A fact of another batch may be later than this one: whoever it has moved already is asked about from then on.
+# A fact of another batch may be later than this one: whoever it has moved already is asked about from then on, and
+# moves the next microsecond, or two joins would be one row of the database.
 _BRING_PROFILES = """
     WITH known AS (
-        SELECT greatest(c.at, m.decided_at) AS at, t.profile_id, t.segment_id, t.version, t.cause, t.fact_id,
-            t.other_id, CASE WHEN m.decided_at > c.at THEN t.ranges * tstzmultirange(tstzrange(m.decided_at, NULL))
-                ELSE t.ranges END AS ranges, t.known_until, v.advertiser_id,
+        SELECT l.at, t.profile_id, t.segment_id, t.version, t.cause, t.fact_id, t.other_id,
+            CASE WHEN l.at > c.at THEN t.ranges * tstzmultirange(tstzrange(l.at, NULL)) ELSE t.ranges END AS ranges,
+            t.known_until, v.advertiser_id,
             g.active_version = t.version AS serves, m.starts_at, m.expires_at, m.sweep_at, m.upcoming,
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
@@ -44,6 +45,9 @@ _BRING_PROFILES = """
         JOIN segments_segment g ON g.id = t.segment_id
         LEFT JOIN segments_membership m
             ON m.profile_id = t.profile_id AND m.segment_id = t.segment_id AND m.version = t.version
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN m.decided_at > c.at THEN m.decided_at + interval '1 microsecond' ELSE c.at END AS at
+        ) l
         WHERE m.profile_id IS NOT NULL OR NOT isempty(t.ranges)
     ), settled AS MATERIALIZED (
         SELECT k.*, (SELECT r FROM unnest(k.ranges) r LIMIT 1) AS first, k.ranges @> k.at AS is_in,

@@ -147,6 +147,16 @@ def test_an_earlier_batch_that_is_late_for_the_lock_does_not_turn_back(shop):
     assert shop.steps(segment) == steps("join 05-01 10:00:01 fact, join 05-01 10:00:01 fact")
 
 
+def test_each_move_by_batches_that_are_late_for_the_lock_is_told(shop):
+    not_bought = {"all_of": [VIEW, {"event": "buy", "window": {"within": "7d"}, "count": {"none": True}}]}
+    segment = shop.segment("fans", {"any_of": [not_bought, {"event": "return", "window": {"within": "7d"}}]})
+    shop.track("p", "view", "05-01 10:00:03")
+    shop.track("p", "buy", "05-01 10:00:02")
+    shop.track("p", "return", "05-01 10:00:01")
+    assert shop.members(segment, "05-01 10:00:04") == 1
+    assert [change for change, *_ in shop.steps(segment)] == ["join", "leave", "join"]
+
+
 def test_the_sweeper_leaves_alone_whom_a_batch_holds(shop):
     segment = shop.segment("viewers", VIEW)
     shop.track("p", "view", "05-01")
