@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from segments.models import RuleVersion, Segment
+from segments.ranges import FOREVER
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable, compile_rule
 from segments.rules.tree import Of
@@ -23,7 +24,7 @@ _NEXT_CHANGE = """
     SELECT min(at) FROM (
         SELECT CASE WHEN starts_at <= %(now)s THEN expires_at ELSE starts_at END AS at FROM segments_membership
         WHERE segment_id = %(segment)s AND version = %(version)s AND sweep_at IS NOT NULL
-    ) m WHERE at > %(now)s AND (at < %(refresh_at)s) IS NOT FALSE
+    ) m WHERE at > %(now)s AND at < %(before)s
 """
 
 
@@ -89,12 +90,13 @@ def _behind(of: Of, now: datetime) -> timedelta:
 def _next_change(of: Of, serving: RuleVersion, now: datetime) -> datetime | None:
     """Return when time changes the segment next; None where nothing is known to, or it was not found in time.
 
-    What repeats is written out up to a horizon, which is no change: it lies beyond the time to write it out anew.
+    An end that lies for ever ahead is no change, nor is the horizon up to which what repeats is written out: that
+    lies beyond the time to write it out anew.
     """
     try:
         with reading_for(NEXT_CHANGE_SECONDS) as cursor:
-            asked = {"segment": serving.segment_id, "version": serving.number, "refresh_at": serving.refresh_at}
-            cursor.execute(about(of, _NEXT_CHANGE), {"now": now, **asked})
+            keys = {"segment": serving.segment_id, "version": serving.number}
+            cursor.execute(about(of, _NEXT_CHANGE), {"now": now, "before": serving.refresh_at or FOREVER, **keys})
             (found,) = cursor.fetchone()
     except TooSlow:
         return None
