@@ -205,12 +205,9 @@ def account_timeline(node: AccountCondition, scene: Scene) -> Sql:
     if scene.of != "profile" or scene.depth >= 2:
         raise Uncompilable("Accounts are asked about from a rule about profiles, one crossing each way.")
     account = f"a{scene.depth}"
-    return sql(
-        f"""(SELECT coalesce(range_agg({{passes}}), {{never}}) FROM audience_accountmember {account}
-        WHERE {account}.profile_id = {scene.id})""",
-        passes=scene.of_other("account", f"{account}.account_id").timeline(node.account),
-        never=NEVER,
-    )
+    accounts = Sql(f"audience_accountmember {account} WHERE {account}.profile_id = {scene.id}")
+    passes = scene.of_other("account", f"{account}.account_id").timeline(node.account)
+    return _together("range_agg(o.passes)", passes, accounts)
 
 
 def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
@@ -226,18 +223,27 @@ def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
         return steps.walk(spans, steps.of_count(node.people))
     if node.people not in _PEOPLE:
         raise Uncompilable(f"“{node.people}” is no number of people.")
-    # Over no rows an aggregate is NULL, and so is what is taken from it.
-    return sql(
-        f"coalesce((SELECT {_PEOPLE[node.people]} FROM {{people}}), {{never}})",
-        passes=passes,
-        always=ALWAYS,
-        people=people,
-        never=NEVER,
-    )
+    return _together(_PEOPLE[node.people], passes, people)
 
 
 _PEOPLE = {
-    "any": "range_agg({passes})",
-    "all": "range_intersect_agg({passes})",
-    "none": "{always} - range_agg({passes})",
+    "any": "range_agg(o.passes)",
+    "all": "range_intersect_agg(o.passes)",
+    "none": "{always} - range_agg(o.passes)",
 }
+
+
+def _together(aggregate: str, passes: Sql, others: Sql) -> Sql:
+    """Return the aggregate of when the others pass; of no others, never.
+
+    A timeline may name nobody, such as one of the clock. Written as its argument, it would make PostgreSQL take the
+    aggregate for one of the query around.
+    """
+    # Over no rows an aggregate is NULL, and so is what is taken from it.
+    return sql(
+        f"coalesce((SELECT {aggregate} FROM (SELECT {{passes}} AS passes FROM {{others}}) o), {{never}})",
+        passes=passes,
+        others=others,
+        always=ALWAYS,
+        never=NEVER,
+    )
