@@ -421,8 +421,9 @@ class Catalogue:
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._ended:
                 self._has_news = False
-                self._take(load(connection))
+                # Rules first: who is loaded can ask them.
                 read_rules()
+                self._take(load(connection))
                 # Opened where a direct pixel or a rule was new; there is no other use for it here.
                 connections["default"].close()
                 self._sleep_until_news(connection)

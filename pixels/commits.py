@@ -18,6 +18,7 @@ from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
 from segments.changes import DayOf
 from segments.renewals import RowsChanged
+from segments.rulebook import BookBehind
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -47,7 +48,7 @@ _POISON = (psycopg.DataError, psycopg.IntegrityError, ValueError, ProfileGone)
 
 
 class DatabaseAway(Exception):
-    """The database is away, or answers too late, or not to us.
+    """The database is away, or answers too late, or not to us; or rules are to be asked that are still being read.
 
     The facts are good; whether they are stored is unknown.
     """
@@ -98,6 +99,10 @@ class Commits:
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("database_away", facts=len(facts), error=type(error).__name__)
             self.close()
+            raise DatabaseAway from error
+        except BookBehind as error:
+            # The catalogue's thread reads the rules, as soon as it has a connection again.
+            log.warning("rules_behind", facts=len(facts))
             raise DatabaseAway from error
 
     async def open(self) -> None:

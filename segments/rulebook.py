@@ -4,6 +4,7 @@ Every process has one. A door's is read anew whenever its catalogue hears of an 
 reads what has changed whenever rules are to be asked (`present`).
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,6 +115,11 @@ class _Shelf:
     book: Book = {}
     made_of: Mapping[int, object] = {}
     is_kept = False
+    is_lost = False  # whoever keeps it has no connection, or none yet
+
+
+class BookBehind(Exception):
+    """The rules have changed, and cannot be read in an event loop, where others would wait. Try again soon."""
 
 
 def current() -> Book:
@@ -121,8 +127,13 @@ def current() -> Book:
     return _Shelf.book
 
 
+def is_lost() -> bool:
+    """Say whether the book may be an old one, although somebody keeps it in this process."""
+    return _Shelf.is_lost
+
+
 def present() -> Talk[Book]:
-    """Return the book as it is now, in the caller's transaction."""
+    """Return the book as it is now, in the caller's transaction. Raises `BookBehind`."""
     if _Shelf.is_kept:
         return _Shelf.book
     (rows,) = yield [_READ()]
@@ -133,17 +144,21 @@ def present() -> Talk[Book]:
 def keeping(reader: Reader) -> Iterator[Callable[[], None]]:
     """Give a function that reads the book anew, for whoever calls it whenever an edit is heard of.
 
-    From the first call to the end of the block the process relies on it.
+    From the first call to the end of the block the process relies on it. Where an error ends the block, the book is
+    lost until somebody keeps it again.
     """
 
     def read() -> None:
         refresh(reader)
-        _Shelf.is_kept = True
+        _Shelf.is_kept, _Shelf.is_lost = True, False
 
+    _Shelf.is_lost = True
     try:
         yield read
-    finally:
-        _Shelf.is_kept = False
+    except BaseException:
+        _Shelf.is_kept, _Shelf.is_lost = False, True
+        raise
+    _Shelf.is_kept = _Shelf.is_lost = False
 
 
 def refresh(reader: Reader | None = None) -> Book:
@@ -160,6 +175,8 @@ def _take(rows: Rows) -> Book:
     for advertiser_id, *row in rows:
         found[advertiser_id].append(tuple(row))
     made_of = {advertiser_id: tuple(its) for advertiser_id, its in found.items()}
+    if made_of != _Shelf.made_of and _is_in_event_loop():
+        raise BookBehind
     book = {
         advertiser_id: _Shelf.book[advertiser_id]
         if advertiser_id in _Shelf.book and _Shelf.made_of.get(advertiser_id) == its
@@ -168,6 +185,14 @@ def _take(rows: Rows) -> Book:
     }
     _Shelf.book, _Shelf.made_of = book, made_of
     return book
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def rules_of(advertiser_id: int) -> Rules:
@@ -246,4 +271,4 @@ def _index(feeling: Iterable[tuple[Entry, Touched]]) -> dict[tuple[str, object],
 
 def forget() -> None:
     """Forget what was read, as a new process has nothing."""
-    _Shelf.book, _Shelf.made_of, _Shelf.is_kept = {}, {}, False
+    _Shelf.book, _Shelf.made_of, _Shelf.is_kept, _Shelf.is_lost = {}, {}, False, False

@@ -18,7 +18,7 @@ from audience.talk import Talk
 from segments.crossing import Across, Asking, reach
 from segments.evaluation import Asked, Because, Moved, evaluate
 from segments.models import Cause
-from segments.rulebook import Book, Entry, Rules, Wakes, current, present
+from segments.rulebook import Book, Entry, Rules, Wakes, current, is_lost, present
 from segments.rules.tree import ATTRIBUTE_CHANGED
 from segments.rules.values import Name
 
@@ -27,11 +27,17 @@ Memberships = Sequence[tuple[int, bytes, int]]
 
 
 def wakes_any(changed: Iterable[tuple[int, int]]) -> bool:
-    """Say whether a rule names any of these segments (advertiser, segment) of which memberships are to change."""
+    """Say whether a rule names any of these segments (advertiser, segment) of which memberships are to change.
+
+    Where that is not known for sure, it may.
+    """
     book = current()
-    return bool(book) and any(
-        (rules := book.get(advertiser_id)) is not None and segment_id in rules.codes
-        for advertiser_id, segment_id in changed
+    return is_lost() or (
+        bool(book)
+        and any(
+            (rules := book.get(advertiser_id)) is not None and segment_id in rules.codes
+            for advertiser_id, segment_id in changed
+        )
     )
 
 
