@@ -68,9 +68,10 @@ def main() -> int:
         figures: list[report.Figure] = []
         for measure in chosen:
             print(f"{measure.__module__.rpartition('.')[2]}: {measure.__doc__.splitlines()[0]}", flush=True)
-            figures += measure(shop)
+            found = measure(shop)
+            report.write(found)  # at once: what comes later may fail
+            figures += found
     stack.clean_up()
-    report.write(figures)
     print(f"\n{report.machine()}\n")
     for figure in figures:
         print(figure.row())

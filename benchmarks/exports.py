@@ -53,7 +53,7 @@ print(json.dumps({"seconds": seconds, "mib": peak - idle}))
 
 def one_million(shop: Shop) -> list[Figure]:
     """Export 1,000,000 members and measure the worker's memory above idle."""
-    segment = members.add(shop.advertiser_id, "crowd", MEMBERS)
+    segment = members.add(shop.advertiser_id, "exported", MEMBERS)
     folder = stack.FOLDER / "exported"
     with Sshd(stack.FOLDER / "sshd", port=stack.SSH_PORT) as server:
         scene = Scene(segment.advertiser, folder, folder)
