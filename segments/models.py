@@ -344,6 +344,11 @@ class _Moved(TenantModel):
     class Meta(TenantModel.Meta):
         abstract = True
 
+    @property
+    def type(self) -> str:
+        """What it is called outside: segment.joined, segment.left."""
+        return f"segment.{self.Change(self.change).label}"
+
 
 class Transition(_Moved):
     """A profile has joined a segment, or left it."""
@@ -358,11 +363,6 @@ class Transition(_Moved):
 
     def __str__(self) -> str:
         return f"{self.profile_id} {self.change} {self.segment_id}"
-
-    @property
-    def type(self) -> str:
-        """What it is called outside: segment.joined, segment.left."""
-        return f"segment.{self.Change(self.change).label}"
 
 
 class AccountTransition(_Moved):

@@ -13,15 +13,18 @@ from uuid import UUID
 from django.db import connection
 
 from audience.models import Attribute
-from segments.models import Cause, RuleVersion, Segment, Transition
+from segments.models import AccountTransition, Cause, RuleVersion, Segment, Transition
+from segments.outlook import Outlook, outlooks
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Surroundings, Uncompilable
 from segments.rules.touching import EVERY_EVENT, touched_by
-from segments.rules.tree import AllOf, AnyOf, Node, Path, Rule
+from segments.rules.tree import AllOf, AnyOf, Node, Of, Path, Rule
 from segments.statements import TooSlow
 from segments.surroundings import rule_of, surroundings_of
+from segments.tables import about
 from segments.why import Answer, NotThere, explain
 
+Moved = Transition | AccountTransition
 _MOMENT = timedelta(microseconds=1)
 
 # At one instant a leave comes before a join. One range of the primary key for each row.
@@ -41,36 +44,49 @@ _NAMES = """
             AND e.occurred_at <= k.at ORDER BY e.occurred_at DESC LIMIT 1
     ) e
 """
+# An account has up to thousands of people: what they did long before is not looked through.
+_NAMES_OF_PEOPLE = """
+    SELECT DISTINCT k.fact_id, e.name
+    FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[]) AS k(account_id, fact_id, at)
+    JOIN audience_accountmember p ON p.account_id = k.account_id
+    CROSS JOIN LATERAL (
+        SELECT e.name FROM audience_event e WHERE e.profile_id = p.profile_id AND e.id = k.fact_id
+            AND e.occurred_at BETWEEN k.at - interval '1 hour' AND k.at LIMIT 1
+    ) e
+"""
 
 
 @dataclass(frozen=True)
 class Told:
     """What is told of a transition beside its own columns.
 
-        `seq` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
-    instant on, `before` did until then, 0 where none did: in an edit the two differ. `fact_name` is that of the
-    event, `segment` the code of the other segment that brought it; None where there is none.
+    `seq` rises by one for each of a person in a segment, among those that are kept. `version` serves from that
+    instant on, `before` did until then, 0 where none did: in an edit the two differ. `outlook` is what comes after
+    it. `fact_name` is that of the event, `segment` the code of the other segment that brought it; None where there is
+    none.
     """
 
     seq: int
     version: int
     before: int
+    outlook: Outlook
     fact_name: str | None = None
     segment: str | None = None
 
 
-def tell(rows: Sequence[Transition]) -> list[Told]:
-    """Return what is told of transitions of one advertiser, in their order."""
-    seqs, names, codes, versions = _seqs(rows), _names(rows), _codes(rows), _versions(rows)
+def tell(rows: Sequence[Moved], of: Of = "profile") -> list[Told]:
+    """Return what is told of transitions of one advertiser, all of profiles or all of accounts, in their order."""
+    seqs, names, codes, versions = _seqs(rows, of), _names(rows, of), _codes(rows), _versions(rows)
     return [
         Told(
             seq,
             _serving(versions, row),
             _serving(versions, row, is_before=True),
+            outlook,
             names.get(row.fact_id) if row.fact_id else None,
             codes.get(row.other_segment_id) if row.other_segment_id else None,
         )
-        for row, seq in zip(rows, seqs, strict=True)
+        for row, seq, outlook in zip(rows, seqs, outlooks(rows, of), strict=True)
     ]
 
 
@@ -146,24 +162,25 @@ def _attributes(profile_id: UUID, fact_id: UUID) -> set[str]:
     return set(rows.values_list("name", flat=True))
 
 
-def _seqs(rows: Sequence[Transition]) -> list[int]:
-    columns = [[getattr(row, name) for row in rows] for name in ("profile_id", "segment_id", "at", "change")]
+def _seqs(rows: Sequence[Moved], of: Of) -> list[int]:
+    columns = [[getattr(row, name) for row in rows] for name in (f"{of}_id", "segment_id", "at", "change")]
     with connection.cursor() as cursor:
-        cursor.execute(_SEQS, columns)
+        cursor.execute(about(of, _SEQS), columns)
         return [seq for (seq,) in cursor.fetchall()]
 
 
-def _names(rows: Sequence[Transition]) -> dict[UUID, str]:
+def _names(rows: Sequence[Moved], of: Of = "profile") -> dict[UUID, str]:
     """Return the names of the events behind transitions, by the fact's id."""
     of_facts = [row for row in rows if row.fact_id]
     if not of_facts:
         return {}
+    columns = [[getattr(row, name) for row in of_facts] for name in (f"{of}_id", "fact_id", "at")]
     with connection.cursor() as cursor:
-        cursor.execute(_NAMES, [[getattr(row, name) for row in of_facts] for name in ("profile_id", "fact_id", "at")])
+        cursor.execute(_NAMES if of == "profile" else _NAMES_OF_PEOPLE, columns)
         return dict(cursor.fetchall())
 
 
-def _codes(rows: Sequence[Transition]) -> dict[int, str]:
+def _codes(rows: Sequence[Moved]) -> dict[int, str]:
     ids = {row.other_segment_id for row in rows if row.other_segment_id}
     return dict(Segment.all_advertisers.filter(pk__in=ids).values_list("pk", "code")) if ids else {}
 
@@ -171,7 +188,7 @@ def _codes(rows: Sequence[Transition]) -> dict[int, str]:
 _Versions = dict[int, list[RuleVersion]]
 
 
-def _versions(rows: Sequence[Transition]) -> _Versions:
+def _versions(rows: Sequence[Moved]) -> _Versions:
     """Return the versions that served or have served, by segment, the newest first."""
     found: _Versions = {row.segment_id: [] for row in rows}
     served = RuleVersion.all_advertisers.filter(segment_id__in=found.keys(), complete_since__isnull=False)
@@ -180,7 +197,7 @@ def _versions(rows: Sequence[Transition]) -> _Versions:
     return found
 
 
-def _serving(versions: _Versions, row: Transition, *, is_before: bool = False) -> int:
+def _serving(versions: _Versions, row: Moved, *, is_before: bool = False) -> int:
     """Return the number of the version at a transition's instant, or just before. Where there is no rule it is 1."""
     at = row.at - _MOMENT if is_before else row.at
     served = versions[row.segment_id]

@@ -1,7 +1,8 @@
 """The joins and leaves of a segment as JSON, one after the other, each once."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -19,7 +20,8 @@ from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from segments.models import Cause, Segment, Transition
 from segments.positions import settled
-from segments.transitions import Told, tell
+from segments.tables import TRANSITIONS, of_segment
+from segments.transitions import Moved, Told, tell
 
 CAUSE_EXAMPLE = {
     "kind": "fact",
@@ -34,9 +36,14 @@ _TRANSITION = {
     "type": "segment.joined",
     "segment": 12,
     "version": 4,
+    "of": "profile",
     "profile": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11",
+    "account": None,
     "at": "2026-11-22T10:15:02Z",
     "recorded_at": "2026-11-22T10:15:02.120Z",
+    "until": "2026-12-22T10:15:02Z",
+    "next": None,
+    "value": None,
     "cause": CAUSE_EXAMPLE,
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
 }
@@ -52,19 +59,19 @@ class CauseSerializer(serializers.Serializer[Any]):
     versions = serializers.SerializerMethodField(help_text="Of an edit: the version before it, and the one after.")
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_name(self, transition: Transition) -> str | None:
+    def get_name(self, transition: Moved) -> str | None:
         return self._told(transition).fact_name
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_segment(self, transition: Transition) -> str | None:
+    def get_segment(self, transition: Moved) -> str | None:
         return self._told(transition).segment
 
     @extend_schema_field(serializers.ListField(child=serializers.IntegerField(), allow_null=True))
-    def get_versions(self, transition: Transition) -> list[int] | None:
+    def get_versions(self, transition: Moved) -> list[int] | None:
         told = self._told(transition)
         return [told.before, told.version] if transition.cause == Cause.EDIT else None
 
-    def _told(self, transition: Transition) -> Told:
+    def _told(self, transition: Moved) -> Told:
         told: Told = self.context["told"][transition.pk]
         return told
 
@@ -79,13 +86,24 @@ class TransitionSerializer(RowSerializer):
     version = serializers.SerializerMethodField(
         help_text="Of the rule that served from that instant on; null without one."
     )
-    profile = serializers.UUIDField(source="profile_id")
+    of = serializers.SerializerMethodField()
+    profile = serializers.SerializerMethodField(help_text="Null where the members are accounts.")
+    account = serializers.SerializerMethodField(help_text="Null where the members are profiles.")
     at = serializers.DateTimeField(
         help_text="When it became true. By time the exact instant, however late it is told."
     )
     recorded_at = serializers.DateTimeField(help_text="When it was written.")
+    until = serializers.SerializerMethodField(
+        help_text="Of a join: when that membership ends, or has ended. Null without an end."
+    )
+    next = serializers.SerializerMethodField(help_text="The next start after it, as far as one is known.")
+    value = serializers.SerializerMethodField(
+        "get_stored_value", help_text="The membership's, as it is now; of the newest join alone."
+    )
     cause = CauseSerializer(source="*")
-    identifiers = serializers.SerializerMethodField(help_text="Null without the right to see people.")
+    identifiers = serializers.SerializerMethodField(
+        help_text="Of a profile. Null without the right to see people; an account has none."
+    )
 
     class Meta:
         model = Transition
@@ -93,21 +111,46 @@ class TransitionSerializer(RowSerializer):
         read_only_fields = fields
 
     @extend_schema_field({"type": "string", "enum": ["segment.joined", "segment.left"]})
-    def get_type(self, transition: Transition) -> str:
+    def get_type(self, transition: Moved) -> str:
         return transition.type
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
-    def get_version(self, transition: Transition) -> int | None:
-        return (self.context["told"][transition.pk].version or None) if self.context["has_rule"] else None
+    def get_version(self, transition: Moved) -> int | None:
+        return (self._told(transition).version or None) if self.context["has_rule"] else None
 
-    def get_seq(self, transition: Transition) -> int:
-        seq: int = self.context["told"][transition.pk].seq
-        return seq
+    def get_seq(self, transition: Moved) -> int:
+        return self._told(transition).seq
+
+    @extend_schema_field(serializers.ChoiceField(choices=Segment.Of.choices))
+    def get_of(self, _: Moved) -> str:
+        of: str = self.context["of"]
+        return of
+
+    def get_profile(self, transition: Moved) -> UUID | None:
+        return transition.profile_id if isinstance(transition, Transition) else None
+
+    def get_account(self, transition: Moved) -> UUID | None:
+        return None if isinstance(transition, Transition) else transition.account_id
+
+    def get_until(self, transition: Moved) -> datetime | None:
+        return self._told(transition).outlook.until
+
+    def get_next(self, transition: Moved) -> datetime | None:
+        return self._told(transition).outlook.next
+
+    def get_stored_value(self, transition: Moved) -> int | None:
+        return self._told(transition).outlook.value
+
+    def _told(self, transition: Moved) -> Told:
+        told: Told = self.context["told"][transition.pk]
+        return told
 
     @extend_schema_field(IdentifierSerializer(many=True, allow_null=True))
-    def get_identifiers(self, transition: Transition) -> list[dict[str, str]] | None:
+    def get_identifiers(self, transition: Moved) -> list[dict[str, str]] | None:
         identifiers: dict[UUID, list[dict[str, str]]] | None = self.context.get("identifiers")
-        return None if identifiers is None else identifiers[transition.profile_id]
+        if identifiers is None:
+            return None
+        return identifiers[transition.profile_id] if isinstance(transition, Transition) else []
 
 
 class TransitionFilters(filters.FilterSet):
@@ -133,7 +176,7 @@ class TransitionPages(KeyPages):
         assert isinstance(queryset, QuerySet)  # noqa: S101 -- for the types; views hand over nothing else
         end = settled()
         rows = super().paginate_queryset(queryset.filter(position__lt=end), request, view)
-        self.next_cursor = self.next_cursor or self.cursor_behind([end, 0], Transition)
+        self.next_cursor = self.next_cursor or self.cursor_behind([end, 0], queryset.model)
         return rows
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -162,8 +205,14 @@ class TransitionActions(ApiViewSet):
     @action(detail=True, methods=["get"], pagination_class=TransitionPages, filterset_class=TransitionFilters)
     def transitions(self, request: Request, **_: Any) -> Response:
         segment = self.get_object()
-        page = self.paginate_queryset(self.filter_queryset(Transition.objects.filter(segment=segment))) or []
-        identifiers = identifiers_of({row.profile_id for row in page}) if self.seat.may_see_people else None
-        told = {row.pk: one for row, one in zip(page, tell(page), strict=True)}
-        context = {"identifiers": identifiers, "told": told, "has_rule": segment.kind == Segment.Kind.RULE}
+        of = of_segment(segment)
+        rows = self.filter_queryset(TRANSITIONS[of].objects.filter(segment=segment))
+        page = cast(list[Moved], self.paginate_queryset(rows) or [])
+        people = {row.profile_id for row in page if isinstance(row, Transition)}
+        context = {
+            "of": of,
+            "identifiers": identifiers_of(people) if self.seat.may_see_people else None,
+            "told": {row.pk: one for row, one in zip(page, tell(page, of), strict=True)},
+            "has_rule": segment.kind == Segment.Kind.RULE,
+        }
         return self.get_paginated_response(TransitionSerializer(page, many=True, context=context).data)
