@@ -303,15 +303,26 @@ print("fine")
 
 def test_a_worker_that_stops_while_it_takes_a_message_holds_up_nobody(empty_database):
     broker.prepare(empty_database)
+    known = conninfo_to_dict(empty_database)
+    database = {"NAME": known.pop("dbname"), "OPTIONS": known}
+    options = broker_options("pgmq://muster", database)
     with (
-        psycopg.connect(empty_database, options=BROKER_SESSIONS) as stopped,
-        psycopg.connect(empty_database, options=BROKER_SESSIONS, autocommit=True) as sender,
+        Connection("pgmq://muster", transport_options=options) as workers,
+        Connection("pgmq://muster", transport_options=options) as senders,
+        ThreadPoolExecutor(1) as threads,
     ):
-        sender.execute("SELECT pgmq.create('tasks')")
-        stopped.execute("SELECT pgmq.read('tasks', 60, 1)")
-        sender.execute("SELECT pgmq.create('tasks')")  # as each sender does before its first message
-        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        workers.SimpleQueue("tasks").put({"number": 1})
+        client = workers.transport._get_pgmq_client()
+        with (
+            pytest.raises(workers.connection_errors, match="idle-in-transaction"),
+            client.pool.connection() as stopped,
+        ):
+            client.read("tasks", conn=stopped)
+            # It makes the queue first, for which it needs a lock that the reader has.
+            threads.submit(lambda: senders.SimpleQueue("tasks").put({"number": 2})).result(timeout=10)
             stopped.execute("SELECT 1")
+        queue = workers.SimpleQueue("tasks")
+        assert sorted(queue.get(timeout=5).payload["number"] for _ in range(2)) == [1, 2]
 
 
 def test_the_brokers_address_is_the_databases():
