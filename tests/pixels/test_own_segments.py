@@ -1,12 +1,18 @@
 """A page reads the segments of its own browser, and of nobody else's (pixels.md 1.11)."""
 
+import asyncio
 import json
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from audience.identity import Key
+from audience.models import Identifier
+from config.environment import conninfo
 from pixels.messages.endpoint import READS_PER_BROWSER
+from pixels.messages.ownsegments import OwnSegments, Reader
 from segments.building import build
 from segments.models import Segment
 from segments.starting_points import starting_point
@@ -52,6 +58,13 @@ def page(door):
     return Page(door)
 
 
+def fire_as_somebody_new(page, *codes):
+    """Return the key of the browser that has fired."""
+    page.fire(*codes)
+    browsers = Identifier.all_advertisers.filter(advertiser=page.advertiser, kind="browser")
+    return Key(page.advertiser.pk, "browser", browsers.latest("first_seen_at").value)
+
+
 @pytest.mark.spec("pixels.md 1.11")
 def test_fire_then_read_sees_it(page):
     cookie = page.fire("Cart", value=65)
@@ -90,6 +103,41 @@ def test_who_has_left_is_in_nothing(page):
     cookie = page.fire("Cart")
     page.door.get(f"/seg?remove={page.segments['Cart'].pk}", cookie=cookie)
     assert page.codes(cookie=cookie) == []
+
+
+def test_codes_that_are_none_find_nothing_and_spoil_nothing(page):
+    cookie = page.fire("Cart", "vip")
+    for codes in ("%00", "%ff", "%ED%A0%80", "'--", "Ca%20rt", "{cart}"):
+        assert page.codes(codes, cookie=cookie) == []
+        assert page.codes(codes + ",cart", cookie=cookie) == ["Cart"]
+
+
+def test_browsers_that_ask_at_once_hear_each_of_their_own(page):
+    holding = [("Cart",), ("vip",), ("Cart", "vip"), ("secret",)]
+    keys = [fire_as_somebody_new(page, *codes) for codes in holding]
+    asked = [OwnSegments(key, frozenset(codes)) for codes in ((), ("cart", "\0")) for key in keys * 150]
+
+    async def ask_all():
+        reader = Reader(conninfo(connection.settings_dict))
+        try:
+            return await asyncio.gather(*(reader.read(one, timezone.now()) for one in asked))
+        finally:
+            await reader.close()
+
+    found = [{one["code"] for one in shown} for shown in asyncio.run(ask_all())]
+    assert (
+        found == [{*codes} - {"secret"} for codes in holding] * 150 + [{*codes} & {"Cart"} for codes in holding] * 150
+    )
+
+
+def test_where_the_database_is_away_nobody_waits_for_his_segments(page):
+    key = fire_as_somebody_new(page, "Cart")
+
+    async def ask_all():
+        reader = Reader("host=/nowhere dbname=none")
+        return await asyncio.gather(*(reader.read(OwnSegments(key), timezone.now()) for _ in range(500)))
+
+    assert asyncio.run(ask_all()) == [[]] * 500
 
 
 def test_no_parameter_names_a_person(page):

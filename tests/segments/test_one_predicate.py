@@ -39,6 +39,7 @@ OTHERS = {
     ("segments/building.py", "_look_at_members"): "lets PostgreSQL count the rows",
     ("segments/freshness.py", "_OLDEST_DUE"): "finds what time has changed and nobody has published",
     ("segments/freshness.py", "_NEXT_CHANGE"): "finds what time changes next",
+    ("segments/outlook.py", "_AHEAD"): "tells what comes after a transition, from the interval itself",
     ("segments/counts.py", "_OVERDUE_SQL"): "counts what time has changed and nobody has published",
     ("segments/retention.py", "_PASSERS_BY"): "keeps whoever has a row that is not over, one that is to begin too",
     ("segments/retention.py", "_FORGET"): "deletes",

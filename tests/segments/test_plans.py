@@ -186,11 +186,12 @@ def test_members_are_read_in_the_order_of_their_key(segment):
     assert ("segments_membership", None) not in scans(statement, parameters)
 
 
-def test_a_page_reads_the_memberships_of_one_profile_by_key(segment):
-    asked = {"identifier": SOMEBODY.hex(), "codes": [], "at": NOON + timedelta(minutes=1)}
-    found = scans(ownsegments._HELD, asked)
+def test_pages_read_the_memberships_of_their_profiles_by_key(segment):
+    at = (NOON + timedelta(minutes=1)).isoformat()
+    found = scans(ownsegments.HELD, [uuids([SOMEBODY] * 3), [at] * 3, [""] * 3], as_the_door=True)
     assert ("audience_identifier", "audience_identifier_pkey") in found
     assert ("segments_membership", "segments_membership_pkey") in found
+    assert None not in {index for _, index in found}
 
 
 def test_a_refire_is_a_hot_update(segment):
