@@ -29,7 +29,8 @@ class Outlook(NamedTuple):
     value: int | None
 
 
-# At one instant a leave comes before a join. Of those that follow, two entries of the key are read.
+# At one instant a leave comes before a join. Of those that follow, two entries of the key are read. A horizon
+# (rules.md 2.10) is no end.
 _AHEAD = """
     WITH asked AS (
         SELECT k.*, coalesce(f.ats, '{}') AS ats
@@ -55,13 +56,19 @@ _AHEAD = """
     ) r
     CROSS JOIN LATERAL (
         SELECT CASE WHEN a.change = 'join' THEN coalesce(
-            a.ats[1], (SELECT upper(u) FROM unnest(r.ranges) u WHERE upper(u) > a.at ORDER BY u LIMIT 1)
+            a.ats[1], (
+                SELECT CASE WHEN upper(u) < coalesce(m.known_until, 'infinity') THEN upper(u) END
+                FROM unnest(r.ranges) u WHERE upper(u) > a.at ORDER BY u LIMIT 1
+            )
         ) END AS until
     ) e
     CROSS JOIN LATERAL (
         SELECT e.until, coalesce(
             a.ats[CASE WHEN a.change = 'join' THEN 2 ELSE 1 END],
-            (SELECT lower(u) FROM unnest(r.ranges) u WHERE lower(u) >= coalesce(e.until, a.at) ORDER BY u LIMIT 1)
+            (
+                SELECT lower(u) FROM unnest(r.ranges) u
+                WHERE lower(u) >= CASE WHEN a.change = 'join' THEN e.until ELSE a.at END ORDER BY u LIMIT 1
+            )
         ) AS next
     ) l
     ORDER BY a.place

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from audience.models import Role
-from segments.models import Segment
+from segments.models import Membership, Segment
 from tests.callers import make_caller
 from tests.factories import make_segment
 from tests.segments.engine.scene import Shop, sweep_at
@@ -68,6 +69,15 @@ def test_a_next_start_is_known_ahead(shop: Shop) -> None:
 def test_no_end_is_null(shop: Shop) -> None:
     segment = shop.segment("gold", {"attribute": "plan", "equals": "gold"})
     shop.track("p", "", "05-01 10:00", traits={"plan": "gold"}, proven=["customer_id:C-1"])
+    assert outlooks(shop, segment) == [("segment.joined", None, None)]
+
+
+def test_how_far_a_rule_was_looked_ahead_is_no_end(shop: Shop) -> None:
+    segment = shop.segment("mornings", MORNINGS)
+    shop.views("p", "05-01 07:30")
+    rows = Membership.all_advertisers.filter(segment=segment)
+    assert outlooks(shop, segment) == [("segment.joined", z("05-01 08:00"), z("05-02 07:00"))]
+    rows.update(known_until=F("expires_at"), upcoming=None)
     assert outlooks(shop, segment) == [("segment.joined", None, None)]
 
 
