@@ -64,15 +64,21 @@ def alive(pid: int) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int | None:
+    """Return who has started a process; None where it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
 def descendants(pid: int) -> dict[int, str]:
     """Return the processes under `pid`, children of children included, with their command lines."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        parents.setdefault(parent, []).append(int(entry.name))
+        parent = parent_of(int(entry.name))
+        if parent is not None:
+            parents.setdefault(parent, []).append(int(entry.name))
     found: dict[int, str] = {}
     waiting = list(parents.get(pid, []))
     while waiting:

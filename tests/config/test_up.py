@@ -8,13 +8,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from config.ports import PortTakenError, await_free
-from tests.running import ROOT, LiveMuster, alive, descendants, free_ports, own_folder, until
+from tests.running import ROOT, LiveMuster, alive, descendants, free_ports, own_folder, parent_of, until
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,7 @@ def children_of(pid: int) -> dict[int, str]:
     return {
         one: line
         for one, line in descendants(pid).items()
-        if alive(one)
-        and int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1]) == pid
-        and "config/leash.py" not in line  # about to become the program
+        if alive(one) and parent_of(one) == pid and "config/leash.py" not in line  # about to become the program
     }
 
 
