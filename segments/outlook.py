@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from segments.models import AccountTransition, Transition
-from segments.ranges import FOREVER
+from segments.membership import ENDS_AT_SQL
 from segments.rules.tree import Of
-from segments.tables import about
+from segments.tables import AnyTransition, about
 
 
 class Outlook(NamedTuple):
@@ -29,8 +28,7 @@ class Outlook(NamedTuple):
     value: int | None
 
 
-# At one instant a leave comes before a join. Of those that follow, two entries of the key are read. A horizon
-# (rules.md 2.10) is no end.
+# At one instant a leave comes before a join. Of those that follow, two entries of the key are read.
 _AHEAD = """
     WITH asked AS (
         SELECT k.*, coalesce(f.ats, '{}') AS ats
@@ -57,7 +55,7 @@ _AHEAD = """
     CROSS JOIN LATERAL (
         SELECT CASE WHEN a.change = 'join' THEN coalesce(
             a.ats[1], (
-                SELECT CASE WHEN upper(u) < coalesce(m.known_until, 'infinity') THEN upper(u) END
+                SELECT {ends_at}
                 FROM unnest(r.ranges) u WHERE upper(u) > a.at ORDER BY u LIMIT 1
             )
         ) END AS until
@@ -72,14 +70,12 @@ _AHEAD = """
         ) AS next
     ) l
     ORDER BY a.place
-"""
+""".replace("{ends_at}", ENDS_AT_SQL.replace("m.expires_at", "upper(u)"))
 
 
-def outlooks(rows: Sequence[Transition | AccountTransition], of: Of) -> list[Outlook]:
+def outlooks(rows: Sequence[AnyTransition], of: Of) -> list[Outlook]:
     """Return what comes after transitions of profiles, or of accounts, in their order."""
     columns = [[getattr(row, name) for row in rows] for name in (f"{of}_id", "segment_id", "at", "change")]
     with connection.cursor() as cursor:
         cursor.execute(about(of, _AHEAD), columns)
-        return [
-            Outlook(None if until == FOREVER else until, next_, value) for until, next_, value in cursor.fetchall()
-        ]
+        return [Outlook(*row) for row in cursor.fetchall()]

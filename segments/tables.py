@@ -13,6 +13,7 @@ MEMBERSHIPS: dict[Of, type[Membership] | type[AccountMembership]] = {
     "profile": Membership,
     "account": AccountMembership,
 }
+AnyTransition = Transition | AccountTransition
 TRANSITIONS: dict[Of, type[Transition] | type[AccountTransition]] = {
     "profile": Transition,
     "account": AccountTransition,

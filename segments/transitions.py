@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from audience.models import Attribute
-from segments.models import AccountTransition, Cause, RuleVersion, Segment, Transition
+from segments.models import Cause, RuleVersion, Segment, Transition
 from segments.outlook import Outlook, outlooks
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Surroundings, Uncompilable
@@ -21,10 +21,9 @@ from segments.rules.touching import EVERY_EVENT, touched_by
 from segments.rules.tree import AllOf, AnyOf, Node, Of, Path, Rule
 from segments.statements import TooSlow
 from segments.surroundings import rule_of, surroundings_of
-from segments.tables import about
+from segments.tables import AnyTransition, about
 from segments.why import Answer, NotThere, explain
 
-Moved = Transition | AccountTransition
 _MOMENT = timedelta(microseconds=1)
 
 # At one instant a leave comes before a join. One range of the primary key for each row.
@@ -74,7 +73,7 @@ class Told:
     segment: str | None = None
 
 
-def tell(rows: Sequence[Moved], of: Of = "profile") -> list[Told]:
+def tell(rows: Sequence[AnyTransition], of: Of = "profile") -> list[Told]:
     """Return what is told of transitions of one advertiser, all of profiles or all of accounts, in their order."""
     seqs, names, codes, versions = _seqs(rows, of), _names(rows, of), _codes(rows), _versions(rows)
     return [
@@ -162,14 +161,14 @@ def _attributes(profile_id: UUID, fact_id: UUID) -> set[str]:
     return set(rows.values_list("name", flat=True))
 
 
-def _seqs(rows: Sequence[Moved], of: Of) -> list[int]:
+def _seqs(rows: Sequence[AnyTransition], of: Of) -> list[int]:
     columns = [[getattr(row, name) for row in rows] for name in (f"{of}_id", "segment_id", "at", "change")]
     with connection.cursor() as cursor:
         cursor.execute(about(of, _SEQS), columns)
         return [seq for (seq,) in cursor.fetchall()]
 
 
-def _names(rows: Sequence[Moved], of: Of = "profile") -> dict[UUID, str]:
+def _names(rows: Sequence[AnyTransition], of: Of = "profile") -> dict[UUID, str]:
     """Return the names of the events behind transitions, by the fact's id."""
     of_facts = [row for row in rows if row.fact_id]
     if not of_facts:
@@ -180,7 +179,7 @@ def _names(rows: Sequence[Moved], of: Of = "profile") -> dict[UUID, str]:
         return dict(cursor.fetchall())
 
 
-def _codes(rows: Sequence[Moved]) -> dict[int, str]:
+def _codes(rows: Sequence[AnyTransition]) -> dict[int, str]:
     ids = {row.other_segment_id for row in rows if row.other_segment_id}
     return dict(Segment.all_advertisers.filter(pk__in=ids).values_list("pk", "code")) if ids else {}
 
@@ -188,7 +187,7 @@ def _codes(rows: Sequence[Moved]) -> dict[int, str]:
 _Versions = dict[int, list[RuleVersion]]
 
 
-def _versions(rows: Sequence[Moved]) -> _Versions:
+def _versions(rows: Sequence[AnyTransition]) -> _Versions:
     """Return the versions that served or have served, by segment, the newest first."""
     found: _Versions = {row.segment_id: [] for row in rows}
     served = RuleVersion.all_advertisers.filter(segment_id__in=found.keys(), complete_since__isnull=False)
@@ -197,7 +196,7 @@ def _versions(rows: Sequence[Moved]) -> _Versions:
     return found
 
 
-def _serving(versions: _Versions, row: Moved, *, is_before: bool = False) -> int:
+def _serving(versions: _Versions, row: AnyTransition, *, is_before: bool = False) -> int:
     """Return the number of the version at a transition's instant, or just before. Where there is no rule it is 1."""
     at = row.at - _MOMENT if is_before else row.at
     served = versions[row.segment_id]

@@ -20,8 +20,8 @@ from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from segments.models import Cause, Segment, Transition
 from segments.positions import settled
-from segments.tables import TRANSITIONS, of_segment
-from segments.transitions import Moved, Told, tell
+from segments.tables import TRANSITIONS, AnyTransition, of_segment
+from segments.transitions import Told, tell
 
 CAUSE_EXAMPLE = {
     "kind": "fact",
@@ -59,19 +59,19 @@ class CauseSerializer(serializers.Serializer[Any]):
     versions = serializers.SerializerMethodField(help_text="Of an edit: the version before it, and the one after.")
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_name(self, transition: Moved) -> str | None:
+    def get_name(self, transition: AnyTransition) -> str | None:
         return self._told(transition).fact_name
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_segment(self, transition: Moved) -> str | None:
+    def get_segment(self, transition: AnyTransition) -> str | None:
         return self._told(transition).segment
 
     @extend_schema_field(serializers.ListField(child=serializers.IntegerField(), allow_null=True))
-    def get_versions(self, transition: Moved) -> list[int] | None:
+    def get_versions(self, transition: AnyTransition) -> list[int] | None:
         told = self._told(transition)
         return [told.before, told.version] if transition.cause == Cause.EDIT else None
 
-    def _told(self, transition: Moved) -> Told:
+    def _told(self, transition: AnyTransition) -> Told:
         told: Told = self.context["told"][transition.pk]
         return told
 
@@ -111,42 +111,42 @@ class TransitionSerializer(RowSerializer):
         read_only_fields = fields
 
     @extend_schema_field({"type": "string", "enum": ["segment.joined", "segment.left"]})
-    def get_type(self, transition: Moved) -> str:
+    def get_type(self, transition: AnyTransition) -> str:
         return transition.type
 
     @extend_schema_field(serializers.IntegerField(allow_null=True))
-    def get_version(self, transition: Moved) -> int | None:
+    def get_version(self, transition: AnyTransition) -> int | None:
         return (self._told(transition).version or None) if self.context["has_rule"] else None
 
-    def get_seq(self, transition: Moved) -> int:
+    def get_seq(self, transition: AnyTransition) -> int:
         return self._told(transition).seq
 
     @extend_schema_field(serializers.ChoiceField(choices=Segment.Of.choices))
-    def get_of(self, _: Moved) -> str:
+    def get_of(self, _: AnyTransition) -> str:
         of: str = self.context["of"]
         return of
 
-    def get_profile(self, transition: Moved) -> UUID | None:
+    def get_profile(self, transition: AnyTransition) -> UUID | None:
         return transition.profile_id if isinstance(transition, Transition) else None
 
-    def get_account(self, transition: Moved) -> UUID | None:
+    def get_account(self, transition: AnyTransition) -> UUID | None:
         return None if isinstance(transition, Transition) else transition.account_id
 
-    def get_until(self, transition: Moved) -> datetime | None:
+    def get_until(self, transition: AnyTransition) -> datetime | None:
         return self._told(transition).outlook.until
 
-    def get_next(self, transition: Moved) -> datetime | None:
+    def get_next(self, transition: AnyTransition) -> datetime | None:
         return self._told(transition).outlook.next
 
-    def get_stored_value(self, transition: Moved) -> int | None:
+    def get_stored_value(self, transition: AnyTransition) -> int | None:
         return self._told(transition).outlook.value
 
-    def _told(self, transition: Moved) -> Told:
+    def _told(self, transition: AnyTransition) -> Told:
         told: Told = self.context["told"][transition.pk]
         return told
 
     @extend_schema_field(IdentifierSerializer(many=True, allow_null=True))
-    def get_identifiers(self, transition: Moved) -> list[dict[str, str]] | None:
+    def get_identifiers(self, transition: AnyTransition) -> list[dict[str, str]] | None:
         identifiers: dict[UUID, list[dict[str, str]]] | None = self.context.get("identifiers")
         if identifiers is None:
             return None
@@ -207,7 +207,7 @@ class TransitionActions(ApiViewSet):
         segment = self.get_object()
         of = of_segment(segment)
         rows = self.filter_queryset(TRANSITIONS[of].objects.filter(segment=segment))
-        page = cast(list[Moved], self.paginate_queryset(rows) or [])
+        page = cast(list[AnyTransition], self.paginate_queryset(rows) or [])
         people = {row.profile_id for row in page if isinstance(row, Transition)}
         context = {
             "of": of,

@@ -27,7 +27,7 @@ from audience.timeline import Mark
 from pixels import batch
 from pixels.commits import SESSION_OPTIONS
 from pixels.messages import ownsegments
-from segments import building, changes, counts, evaluation, renewals, sweeper
+from segments import building, changes, counts, evaluation, outlook, renewals, sweeper
 from segments import merging as membership_merging
 from segments.membership import holds
 from segments.models import Membership, Transition
@@ -251,6 +251,13 @@ def test_the_transitions_of_a_timeline_are_read_by_the_primary_key(segment):
         found = nodes(*rows.query.sql_with_params())
     reads = [node for node in found if node.get("Relation Name", "").startswith("segments_transition")]
     assert [node for node in reads if node["Node Type"] == "Seq Scan"] == []
+
+
+def test_what_comes_after_a_transition_is_read_by_key(segment):
+    asked = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), instants([instant(NOON)] * 3), ["join"] * 3]
+    found = scans(outlook._AHEAD, asked, as_the_door=True)
+    assert ("segments_membership", "segments_membership_pkey") in found
+    assert None not in {index for _, index in found}
 
 
 def test_who_has_left_another_segment_is_read_by_the_key_of_transitions(segment):
