@@ -1,14 +1,13 @@
 """One batch of facts in one transaction: a list of steps, each takes the batch and leaves its mark on it."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum, auto
-from operator import itemgetter
-from typing import Any, NamedTuple
+from itertools import compress
+from typing import NamedTuple
 
 from audience import cart
-from audience.columns import bigints, instants, integers, texts, uuids
+from audience.columns import bigints, instants, uuids
 from audience.events import Fact as OfProfile
 from audience.events import append
 from audience.identity import Key, Known, check_locked, is_to_be_seen, locate, lock, make, see
@@ -25,8 +24,10 @@ from pixels.once import drop_of_servers, drop_repeated_orders
 from pixels.partner_ids import link_partner_ids
 from pixels.reasons import SUPPRESSING, Outcome
 from pixels.stored import Stored
-from segments.changes import Asked, DayOf, Intervals, fold, read, rows_of, write
-from segments.renewals import Renewals, renew
+from pixels.writing import put_fires
+from segments import renewals
+from segments.changes import Asked, DayOf, Intervals, count_loads, fold, read, rows_of, write
+from segments.renewals import Renewals
 from segments.waking import wake, wakes_any
 from segments.withdrawal import withdraw
 
@@ -252,14 +253,14 @@ def put_changes(
     met |= made
     people |= met
     asked: list[Asked] = []
-    owners: list[Stored] = []
+    askers: list[Stored] = []
     for entry, key in applied:
         fire = entry.fire
         at = fire.received_at if fire.server is None else fire.server.at
         profile_id = entry.profile_id = people[key].profile_id
         for change in fire.changes:
             asked.append(Asked.of(key.advertiser_id, profile_id, change, at, fire.id))
-            owners.append(entry)
+            askers.append(entry)
     recording = [entry for entry, _ in applied if entry.fire.conversion is not None]
     written = {entry.profile_id for entry in recording}
     losses = {
@@ -269,25 +270,28 @@ def put_changes(
     }
     # Rules are asked under the profile's lock, with which a renewal does without.
     does_wake = wakes_any((one.advertiser_id, one.change.segment_id) for one in asked)
-    renewed = {} if does_wake else memory.renewals.of(asked, losses)
-    rows, seen = yield from _lock_others(people, asked, renewed, written, now)
-    outcome = fold(rows | renewed, asked, day_of)
-    if renewed:
-        yield [renew(renewed, outcome, losses), write(outcome, renewed=renewed.keys())]
-    else:
-        yield [write(outcome)]
+    renewed = {} if does_wake else memory.renewals.of(asked, losses, day_of)
+    again = [one for one in asked if one.key in renewed]
+    left = [one for one in asked if one.key not in renewed] if len(again) < len(asked) else []
+    rows, seen = yield from _lock_others(people, left, again, written, now)
+    outcome = fold(rows, left, day_of)
+    if again:
+        count_loads(outcome.tallies, again, day_of)
+        yield [renewals.renew(again, losses)]
+    yield write(outcome)
     recorded = [_event_of(entry) for entry in recording]
     if recorded:
         yield from append(recorded)
         yield from cart.keep(cart.touched(recorded))
     if does_wake or made or recorded or linked:
         yield from _wake(asked, made, linked, recorded, now)
-    for entry, one, decision in zip(owners, asked, outcome.decisions, strict=True):
+    asking = compress(askers, [one.key not in renewed for one in asked])
+    for entry, one, decision in zip(asking, left, outcome.decisions, strict=True):
         if decision.notes:
             entry.notes += tuple(note for note in decision.notes if note not in entry.notes)
         if decision.steps and entry.fire.server is not None:
             entry.tell(one.key[1], decision.steps)
-    return met | seen, outcome.rows
+    return met | seen, outcome.rows | renewed
 
 
 def _event_of(entry: Stored) -> OfProfile:
@@ -311,22 +315,22 @@ def _event_of(entry: Stored) -> OfProfile:
 
 def _lock_others(
     people: Mapping[Key, Known],
-    asked: Sequence[Asked],
-    renewed: Intervals,
+    left: Sequence[Asked],
+    again: Sequence[Asked],
     written: Set[bytes | None],
     now: Instant,
 ) -> Talk[tuple[Intervals, dict[Key, Known]]]:
-    """Lock the people who are not only renewed, and those `written` about; read their rows, note them as seen.
+    """Lock those who are not only added `again`, and those `written` about; read their rows, note them as seen.
 
     Return the rows, and what has become known of the people.
     """
-    left = [one for one in asked if one.key not in renewed]
+    if not left and not written:
+        return {}, {}
     profiles = {one.key[0] for one in left} | written
     others = {key: known for key, known in people.items() if known.profile_id in profiles}
-    if not others:
-        return {}, {}
     # Sent together: PostgreSQL reads the rows when it has the locks.
-    *locked, found = yield [*lock(others), read(left)]
+    all_rows = [renewals.lock([*left, *again])] if again else []
+    *locked, found = yield [*lock(others), *all_rows, read(left)]
     known = check_locked(others, *locked)
     return rows_of(found), known | (yield from see(others | known, now))
 
@@ -344,43 +348,6 @@ def _wake(
     yield from wake(Happened(now, recorded, [*new, *linked]), memberships)
 
 
-# One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:
-# each row of fires has its row of counts here, and a key of its own would be looked up for every single fire.
-_PUT_FIRES = writes(
-    """
-    WITH fires AS (
-        INSERT INTO pixels_fire (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes,
-            actions, other, page_host, page_path, browser, device, same, country)
-        SELECT id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes::text[], actions::jsonb,
-            other, page_host, page_path, browser, device, same, coalesce(country, '')
-        FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
-            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::text[])
-            f (id, received_at, advertiser_id, pixel_id, profile_id, outcome, reason, notes, actions,
-               other, page_host, page_path, browser, device, same, country)
-    ), others AS (
-        INSERT INTO pixels_factid (id, received_at) SELECT * FROM unnest(%s::uuid[], %s::timestamptz[])
-    )
-    INSERT INTO pixels_firedelta (advertiser_id, pixel_id, hour, outcome, reason, page_host, page_path, fires,
-        last_at)
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
-        %s::text[], %s::integer[], %s::timestamptz[])
-    """
-)
-
-
-def put_fires(entries: Sequence[Stored], *, counts_repeats: bool = False) -> Talk[None]:
-    """Write the fires and count them. Of those that lead to no pixel only the id is kept."""
-    new = [entry for entry in entries if not entry.is_repeat]
-    counted = entries if counts_repeats else new
-    if not counted:
-        return
-    placed = [entry for entry in new if entry.fire.pixel_id is not None]
-    others = [entry.fire for entry in new if entry.fire.pixel_id is None]
-    ids = uuids([fire.id for fire in others]), instants([fire.received_at for fire in others])
-    yield [_PUT_FIRES(*_fire_columns(placed), *ids, *_count_columns(counted))]
-
-
 def pending(fact: Fact) -> Ended:
     """Return a fact that waits in the spool."""
     if isinstance(fact, Arrival):
@@ -389,70 +356,3 @@ def pending(fact: Fact) -> Ended:
     if isinstance(fact, Withdrawal):
         return fact if fact.fire is None else pending(fact.fire)
     return Stored(fact, Outcome.PENDING, None, fact.notes)
-
-
-def put_count(entry: Stored) -> Talk[None]:
-    """Count a fire of which nothing else can be kept but its id."""
-    fire = entry.fire._replace(pixel_id=None)
-    ids = uuids([fire.id]), instants([fire.received_at])
-    yield [_PUT_FIRES(*_fire_columns([]), *ids, *_count_columns([entry]))]
-
-
-def _fire_columns(entries: Sequence[Stored]) -> list[Any]:
-    fires = [entry.fire for entry in entries]
-    return [
-        uuids([fire.id for fire in fires]),
-        instants([fire.received_at for fire in fires]),
-        bigints([fire.advertiser_id for fire in fires]),
-        bigints([fire.pixel_id for fire in fires]),
-        uuids([entry.profile_id for entry in entries]),
-        texts([entry.outcome for entry in entries]),
-        texts([entry.reason or "" for entry in entries]),
-        texts(["{" + ",".join(entry.notes) + "}" for entry in entries]),
-        texts([fire.actions for fire in fires]),
-        texts([fire.other for fire in fires]),
-        texts([fire.page_host for fire in fires]),
-        texts([fire.page_path for fire in fires]),
-        texts([fire.browser_name for fire in fires]),
-        texts([fire.device for fire in fires]),
-        # Enough to follow one browser in a live view, too little to trace it back.
-        texts([fire.browser.value[:4] if fire.browser and fire.server is None else "" for fire in fires]),
-        _countries(fires),
-    ]
-
-
-def _countries(fires: Sequence[Fire]) -> str:
-    """Return the column of countries, which is empty where none is known: `unnest` fills it up."""
-    countries = [fire.country for fire in fires]
-    return texts(countries if any(countries) else [])
-
-
-def _count_columns(entries: Sequence[Stored]) -> list[Any]:
-    """The fires by advertiser, pixel, hour, outcome, reason and page, with their number and the last one's time."""
-    fires = [entry.fire for entry in entries]
-    times = [fire.received_at for fire in fires]
-    keys = [
-        (
-            fire.advertiser_id,
-            fire.pixel_id,
-            at - at % HOUR,
-            entry.outcome,
-            entry.reason or "",
-            fire.page_host,
-            fire.page_path,
-        )
-        for entry, fire, at in zip(entries, fires, times, strict=True)
-    ]
-    counts = Counter(keys)
-    last_at: dict[tuple[Any, ...], Instant] = {}
-    for at, key in sorted(zip(times, keys, strict=True), key=itemgetter(0)):
-        last_at[key] = at
-    advertisers, pixels, hours, *words = zip(*counts, strict=True)
-    return [
-        bigints(advertisers),
-        bigints(pixels),
-        instants(hours),
-        *(texts(column) for column in words),
-        integers(list(counts.values())),
-        instants([last_at[key] for key in counts]),
-    ]

@@ -11,11 +11,12 @@ from audience.crash import CrashPoint, crash_point
 from audience.identity import ProfileGone
 from audience.pipeline import NothingCommitted, OutcomeUnknown, Pipeline
 from audience.talk import Talk
-from pixels.batch import KINDS, Done, DoorMemory, Ended, Repeats, entry_of, put_count, store, turn_of
+from pixels.batch import KINDS, Done, DoorMemory, Ended, Repeats, entry_of, store, turn_of
 from pixels.facts import Fact, Fire, Withdrawal
 from pixels.messages.arrivals import Arrival
 from pixels.messages.batch import count, refused
 from pixels.reasons import Reason
+from pixels.writing import put_count
 from segments.changes import DayOf
 from segments.renewals import RowsChanged
 from segments.rulebook import BookBehind

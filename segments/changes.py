@@ -4,9 +4,10 @@ The caller holds the row locks of the profiles (`audience.identity`), so nobody 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from audience.columns import bigints, dates, instants, integers, texts, uuids
@@ -48,6 +49,7 @@ class Tally:
     monthly_uniques: int = 0
 
 
+_NUMBERS = attrgetter("joins", "leaves", "loads", "daily_uniques", "monthly_uniques")
 DayOf = Callable[[int, Instant], Day]  # the advertiser's local day of an instant
 
 # One index descent per key: `tests/segments/test_plans.py`. A renewal goes without the profile's lock, so rows are
@@ -61,7 +63,6 @@ _READ = reads(
     ORDER BY m.profile_id, m.segment_id, m.version FOR NO KEY UPDATE OF m
     """
 )
-# One statement for the rows and what follows from them: each round trip costs a batch 50 microseconds.
 _WRITE = writes(
     """
     WITH memberships AS (
@@ -72,12 +73,15 @@ _WRITE = writes(
         ON CONFLICT (profile_id, segment_id, version) DO UPDATE SET starts_at = excluded.starts_at,
             expires_at = excluded.expires_at, value = excluded.value, last_added_at = excluded.last_added_at,
             decided_at = excluded.decided_at, sweep_at = excluded.sweep_at
-    ), transitions AS (
-        INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id)
-        SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[],
-            %s::uuid[])
-        ON CONFLICT DO NOTHING
     )
+    INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause, fact_id)
+    SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[],
+        %s::uuid[])
+    ON CONFLICT DO NOTHING
+    """
+)
+_COUNT = writes(
+    """
     INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
         monthly_uniques)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::date[], %s::int[], %s::int[], %s::int[], %s::int[],
@@ -116,7 +120,7 @@ def apply_changes(asked: Sequence[Asked], day_of: DayOf) -> Talk[list[Decision]]
         return []
     (found,) = yield [read(asked)]
     outcome = fold(rows_of(found), asked, day_of)
-    yield [write(outcome)]
+    yield write(outcome)
     return outcome.decisions
 
 
@@ -163,14 +167,22 @@ def fold(rows: Intervals, asked: Sequence[Asked], day_of: DayOf) -> Outcome:
     return Outcome(decisions, rows, owners, steps, tallies)
 
 
-def write(outcome: Outcome, *, renewed: Collection[RowKey] = ()) -> Statement:
-    """Return the statement that writes rows, transitions and deltas. `renewed` rows are written by another."""
-    keys = sorted(outcome.owners.keys() - renewed)
-    return _WRITE(
-        *_membership_columns(keys, outcome.rows, outcome.owners),
-        *_transition_columns(outcome.steps),
-        *_delta_columns(outcome.tallies),
-    )
+def write(outcome: Outcome) -> list[Statement]:
+    """Return the statements that write rows, transitions and deltas."""
+    statements = []
+    keys = sorted(outcome.owners)
+    if keys or outcome.steps:
+        of_rows = _membership_columns(keys, outcome.rows, outcome.owners)
+        statements.append(_WRITE(*of_rows, *_transition_columns(outcome.steps)))
+    if outcome.tallies:
+        statements.append(_COUNT(*_delta_columns(outcome.tallies)))
+    return statements
+
+
+def count_loads(tallies: Tallies, asked: Sequence[Asked], day_of: DayOf) -> None:
+    """Count adds that bring nothing else, and are not the first of their day."""
+    for advertiser_id, key, _, at, _ in asked:
+        tallies[advertiser_id, key[1], day_of(advertiser_id, at).date].loads += 1
 
 
 def count_steps(tallies: Tallies, steps: Sequence[Published], day_of: DayOf) -> None:
@@ -217,5 +229,5 @@ def _transition_columns(steps: Sequence[Published]) -> list[Any]:
 def _delta_columns(tallies: Tallies) -> list[Any]:
     keys = sorted(tallies)
     advertisers, segments, days = zip(*keys, strict=True) if keys else ((),) * 3
-    counts = zip(*[astuple(tallies[key]) for key in keys], strict=True) if keys else ((),) * 5
+    counts = zip(*[_NUMBERS(tallies[key]) for key in keys], strict=True) if keys else ((),) * 5
     return [bigints(advertisers), bigints(segments), dates(days), *(integers(column) for column in counts)]

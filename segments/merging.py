@@ -69,7 +69,7 @@ def merge_memberships(pairs: Sequence[Pair], at: Instant) -> Talk[None]:
         gone, segments, changes, times, into, new_times = zip(*moved, strict=True)
         columns = uuids(gone), bigints(segments), texts(changes), instants(times), uuids(into), instants(new_times)
         statements.append(_MOVE_TRANSITIONS(*columns))
-    yield [*statements, write(outcome)] if outcome.owners else statements
+    yield [*statements, *write(outcome)]
 
 
 def _moved(told: Rows, whither: Mapping[bytes, bytes]) -> list[tuple[Any, ...]]:

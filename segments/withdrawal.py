@@ -41,7 +41,7 @@ def withdraw(keys: Mapping[Key, Instant], day_of: DayOf) -> Talk[None]:
     (rows,) = yield [keep_from_switching(owners.values()), _READ(uuids(sorted(owners)))]
     outcome = _end(rows, owners, ends, day_of)
     if outcome.owners:
-        yield [write(outcome)]
+        yield write(outcome)
     lost = [Changed(key.advertiser_id, profile, kinds=[key.kind]) for key, profile in profiles.items()]
     ended = [(owner, profile, segment) for (profile, segment, _), owner in outcome.owners.items()]
     yield from wake(Happened(now, changed=lost), ended, are_out=True)

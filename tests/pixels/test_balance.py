@@ -16,13 +16,13 @@ from audience.instants import instant
 from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels.balance import balance
-from pixels.batch import put_count, put_fires
 from pixels.counts import merge_deltas
 from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour
 from pixels.reasons import Outcome, Reason
 from pixels.spool import Spool
 from pixels.stored import Stored
+from pixels.writing import put_count, put_fires
 from segments import recount
 from segments.members import Ask, change_members
 from tests.factories import make_advertiser, make_pixel, make_segment

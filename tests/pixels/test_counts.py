@@ -11,11 +11,11 @@ from audience.instants import MINUTE, instant
 from audience.talk import speak
 from audience.tenancy import acting_for
 from pixels import counts
-from pixels.batch import put_count
 from pixels.facts import Fire
 from pixels.models import FireDelta, FireHour, SeenPage
 from pixels.reasons import Outcome, Reason
 from pixels.stored import Stored
+from pixels.writing import put_count
 from tests.factories import NOON, make_advertiser, make_pixel
 
 pytestmark = pytest.mark.django_db

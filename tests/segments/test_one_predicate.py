@@ -21,7 +21,8 @@ PREDICATES = {"HOLDS_SQL", "HOLDS_OF_ACTIVE_VERSION_SQL", "holds"}
 OTHERS = {
     ("segments/changes.py", "_READ"): "reads the rows that it decides about, markers among them",
     ("segments/changes.py", "_WRITE"): "writes",
-    ("segments/renewals.py", "_RENEW"): "writes what it knows to be so still",
+    ("segments/renewals.py", "_RENEW"): "writes, where the row holds at the fact's instant",
+    ("segments/renewals.py", "_LOCK"): "locks",
     ("segments/merging.py", "_READ"): "reads the rows that it moves, markers among them",
     ("segments/merging.py", "_DROP"): "deletes",
     ("segments/withdrawal.py", "_READ"): "reads the rows that it ends, markers among them",

@@ -112,8 +112,7 @@ def test_a_batch_reads_memberships_by_key(segment):
 def test_a_batch_renews_memberships_by_key(segment):
     keys = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), integers([1] * 3)]
     times, values = instants([instant(NOON)] * 3), integers([None] * 3)
-    state = [times, times, values, times, times, times, times, values, times]
-    found = scans(renewals._RENEW.sql, [*keys, *state, integers([0] * 3), 3], as_the_door=True)
+    found = scans(renewals._RENEW.sql, [*keys, times, times, values, integers([0] * 3), 3], as_the_door=True)
     assert found <= {
         ("segments_membership", None),  # what is written
         ("segments_membership", "segments_membership_pkey"),
@@ -121,6 +120,13 @@ def test_a_batch_renews_memberships_by_key(segment):
         ("audience_profile", "audience_profile_pkey"),
     }
     assert len(found) == 3
+
+
+def test_a_batch_locks_the_rows_that_it_renews_by_key(segment):
+    keys = [uuids([SOMEBODY] * 3), bigints([segment.pk] * 3), integers([1] * 3)]
+    ((table, index),) = scans(renewals._LOCK.sql, keys, as_the_door=True)
+    assert table == "segments_membership"
+    assert index in ("segments_membership_pkey", "membership_of_segment")
 
 
 def test_a_batch_finds_people_by_the_key_of_the_identifier(segment):
