@@ -5,12 +5,14 @@ batch, a client that goes away would fail its neighbours; here it only hears not
 """
 
 import asyncio
+import ctypes
 import gc
 import os
 import resource
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +44,8 @@ LOOK_SECONDS = 0.05
 # For what is under way when the end has come; less than `config.drain` leaves until the worker is killed.
 LONGEST_ANSWER_SECONDS = 8.0
 LARGE_BODY_BYTES = 32 << 10
+KEPT_BYTES = 8 << 20
+M_TRIM_THRESHOLD = -1  # malloc.h
 HEALTH = "/health/"
 SLOW_PATHS = (PREFIX, OPT_OUT, HEALTH)
 ALIVE = text_answer(200, "alive\n")
@@ -208,6 +212,11 @@ device.expressions()
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 50)
+
+# Nor does glibc give the memory of each batch back to the system, to ask for it again by the next one. Other C
+# libraries know no such option.
+with suppress(AttributeError):
+    ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 # Each client is a file descriptor; the usual limit of 1,024 is meant for programs that use select().
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
