@@ -12,9 +12,9 @@ from uuid import UUID
 
 from audience.columns import integers, texts, uuids
 from audience.instants import Instant, moment
-from audience.talk import Statement, Talk, Template, reads, writes
+from audience.talk import Statement, Talk, Template, Value, reads, writes
 from segments.rules.compiling.sql import Shape
-from segments.rules.timeline import Compiled, Crowded, values_of
+from segments.rules.timeline import Compiled, values_of
 from segments.rules.tree import Of
 
 # `asked` is a rule: its place in the question, its part of the profiles, and its values as the shape names them.
@@ -23,14 +23,8 @@ _ASK = """
     FROM unnest(%s::int[], %s::int[], %s::int[]{arrays}) AS asked(number, first, last{columns})
     CROSS JOIN LATERAL unnest((%s::uuid[])[asked.first:asked.last]) AS s({of}_id)
 """
-# Whose answer changes nothing is left out: who is never in, and has no row. OFFSET 0 has each answered once.
-_ASK_CROWD = """
-    SELECT 0, t.profile_id, t.ranges::text
-    FROM (SELECT s.profile_id, {timeline} AS ranges FROM unnest(%s::uuid[]) AS s(profile_id){joins} OFFSET 0) t
-    LEFT JOIN segments_membership m ON m.profile_id = t.profile_id AND m.segment_id = %s::bigint
-        AND m.version = %s::int AND m.profile_id BETWEEN %s::uuid AND %s::uuid
-    WHERE NOT isempty(t.ranges) OR m.profile_id IS NOT NULL
-"""
+# OFFSET 0 has each profile answered once.
+_CROWD = "SELECT s.profile_id, {timeline} AS ranges FROM unnest(%s::uuid[]) AS s(profile_id){joins} OFFSET 0"
 # The plan is made for each crowd, by how many it is. What is known of a column of UUIDs does not tell how many lie in
 # a small range; now and then the answer is one, and each of 10,000 profiles is looked for among all: a chunk then
 # takes fifty times as long. Other statements keep their plans: those behind foreign keys are run for each row.
@@ -56,6 +50,15 @@ class Answer(NamedTuple):
     number: int
     id: bytes
     ranges: str
+
+
+class Crowd(NamedTuple):
+    """A relation of `profile_id` and `ranges` (a `tstzmultirange`), its values, and the bounds of its ids."""
+
+    text: str
+    values: Sequence[Value]
+    first: str
+    last: str
 
 
 def ask(questions: Sequence[Question], at: Instant) -> Talk[list[Answer]]:
@@ -97,26 +100,21 @@ def _template(of: Of, shape: Shape) -> Template:
     return reads(_ASK.format(of=of, timeline=shape.text, arrays=arrays, columns="".join(names)))
 
 
-def ask_crowd(questions: Sequence[Question], at: Instant) -> Talk[list[Answer]]:
-    """Ask rules about all profiles of a range of ids; who is in by no rule and has no row may be without an answer.
+def crowd(question: Question, at: Instant) -> Crowd | None:
+    """Return a rule's answers about all profiles of a range of ids as a relation; None where it is asked of each.
 
     The events of a range are read in one walk along the index: where people have few, that takes a fifth of the time.
     """
-    answers: list[Answer] = []
-    for number, question in enumerate(questions):
-        crowded = question.compiled.crowded
-        if crowded is None:
-            answers += [answer._replace(number=number) for answer in (yield from ask([question], at))]
-            continue
-        (rows,) = yield [*_JOIN_AS_A_WHOLE, _crowd_statement(question, crowded, at), *_JOIN_FREELY]
-        answers += [Answer(number, *row[1:]) for row in rows]
-    return answers
-
-
-def _crowd_statement(question: Question, crowded: Crowded, at: Instant) -> Statement:
+    crowded = question.compiled.crowded
+    if crowded is None:
+        return None
     ids = sorted(question.about)
     first, last = (str(UUID(bytes=id_)) for id_ in (ids[0], ids[-1]))
     values = partial(values_of, as_of=moment(at), first=first, last=last)
-    template = reads(_ASK_CROWD.format(timeline=crowded.expression.text, joins=crowded.joins.text))
-    keys = (question.segment_id, question.version, first, last)
-    return template(*values(crowded.expression), uuids(ids), *values(crowded.joins), *keys)
+    text = _CROWD.format(timeline=crowded.expression.text, joins=crowded.joins.text)
+    return Crowd(text, [*values(crowded.expression), uuids(ids), *values(crowded.joins)], first, last)
+
+
+def as_a_whole(statement: Statement) -> list[Statement]:
+    """Return a statement about a crowd with what lets it be planned as one."""
+    return [*_JOIN_AS_A_WHOLE, statement, *_JOIN_FREELY]

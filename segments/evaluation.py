@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from audience.columns import bigints, instants, integers, texts, uuids
 from audience.instants import Instant, microseconds, moment
 from audience.talk import Statement, Talk, Template, reads, writes
-from segments.asking import Question, ask, ask_crowd
+from segments.asking import Crowd, Question, as_a_whole, ask, crowd
 from segments.models import Cause
 from segments.ranges import FOREVER
 from segments.rules.timeline import Compiled
@@ -37,14 +37,12 @@ _BRING_PROFILES = """
             m.sweep_at IS NOT NULL AND m.sweep_at > m.starts_at AS is_published,
             CASE WHEN m.profile_id IS NULL THEN '{}' ELSE coalesce(m.upcoming, '{}')
                 + tstzmultirange(tstzrange(m.starts_at, m.expires_at)) END AS old
-        FROM (SELECT %s::timestamptz AS at) c CROSS JOIN unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[],
-            %s::uuid[], %s::bigint[], %s::tstzmultirange[], %s::timestamptz[])
-            AS t(profile_id, segment_id, version, cause, fact_id, other_id, ranges, known_until)
+        FROM (SELECT %s::timestamptz AS at) c CROSS JOIN :answers
         JOIN segments_ruleversion v ON v.segment_id = t.segment_id AND v.number = t.version
             AND v.state IN ('active', 'building')
         JOIN segments_segment g ON g.id = t.segment_id
         LEFT JOIN segments_membership m
-            ON m.profile_id = t.profile_id AND m.segment_id = t.segment_id AND m.version = t.version
+            ON m.profile_id = t.profile_id AND m.segment_id = t.segment_id AND m.version = t.version:bounds
         CROSS JOIN LATERAL (
             SELECT CASE WHEN m.decided_at > c.at THEN m.decided_at + interval '1 microsecond' ELSE c.at END AS at
         ) l
@@ -109,7 +107,21 @@ _BRING_PROFILES = """
     )
     SELECT profile_id, segment_id, is_join FROM steps WHERE is_now
 """
-_BRING: Mapping[Of, Template] = {of: reads(about(of, _BRING_PROFILES)) for of in ALL}
+_ANSWERS = """
+    unnest(%s::uuid[], %s::bigint[], %s::int[], %s::text[], %s::uuid[], %s::bigint[], %s::tstzmultirange[],
+        %s::timestamptz[]) AS t(profile_id, segment_id, version, cause, fact_id, other_id, ranges, known_until)
+"""
+_BRING_ANSWERS = _BRING_PROFILES.replace(":answers", _ANSWERS).replace(":bounds", "")
+_BRING: Mapping[Of, Template] = {of: reads(about(of, _BRING_ANSWERS)) for of in ALL}
+# The answers about a crowd do not leave the database. The bounds keep the join to its rows.
+_CROWD = """
+    (SELECT a.profile_id, %s::bigint AS segment_id, %s::int AS version, %s::text AS cause, NULL::uuid AS fact_id,
+        NULL::bigint AS other_id, a.ranges, nullif(%s::text, '')::timestamptz AS known_until
+    FROM (:crowd) a) t
+"""
+_BRING_CROWD = _BRING_PROFILES.replace(":answers", _CROWD).replace(
+    ":bounds", " AND m.profile_id BETWEEN %s::uuid AND %s::uuid"
+)
 
 
 class Ruled(NamedTuple):
@@ -160,20 +172,50 @@ def evaluate(asked: Sequence[Asked], at: Instant, *, is_crowd: bool = False) -> 
         yield [keep_from_switching(one.ruled.advertiser_id for one in asked)]
     for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
-        questions = [
-            Question(one.ruled.segment_id, one.ruled.version, one.ruled.compiled, tuple(one.about)) for one in group
-        ]
-        answers = yield from (ask_crowd if is_crowd else ask)(questions, at)
-        until = [_known_until(one.ruled, at) for one in group]
+        left = group
+        if is_crowd:
+            left = []
+            for one in group:
+                found = crowd(_question(one), at)
+                if found is None:
+                    left.append(one)
+                else:
+                    moved += yield from _bring_crowd(one, found, at)
+        answers = yield from ask([_question(one) for one in left], at)
+        until = [_known_until(one.ruled, at) for one in left]
         told = [
             (answer.id, one.ruled.segment_id, one.ruled.version, *one.about[answer.id], answer.ranges, known_until)
             for answer in answers
-            for one, known_until in [(group[answer.number], until[answer.number])]
+            for one, known_until in [(left[answer.number], until[answer.number])]
         ]
         if told:
             (rows,) = yield [_bring(of, told, at)]
             moved += [Moved(*row) for row in rows]
     return moved
+
+
+def _question(asked: Asked) -> Question:
+    ruled = asked.ruled
+    return Question(ruled.segment_id, ruled.version, ruled.compiled, tuple(asked.about))
+
+
+def _bring_crowd(asked: Asked, found: Crowd, at: Instant) -> Talk[list[Moved]]:
+    """Bring what a rule says of a crowd, which is asked about for one reason, and for no fact's sake."""
+    ruled, (because, *_) = asked.ruled, {*asked.about.values()}
+    until = _known_until(ruled, at)
+    statement = reads(_BRING_CROWD.replace(":crowd", found.text))(
+        moment(at).isoformat(),
+        ruled.segment_id,
+        ruled.version,
+        str(because.cause.value),
+        "" if until is None else moment(until).isoformat(),
+        *found.values,
+        found.first,
+        found.last,
+        FOREVER.isoformat(),
+    )
+    (rows,) = yield as_a_whole(statement)
+    return [Moved(*row) for row in rows]
 
 
 def switch_lock(advertiser_id: int) -> int:

@@ -30,7 +30,6 @@ OTHERS = {
     ("segments/sweeper.py", "_PUBLISH"): "publishes what time has ended",
     ("segments/sweeper.py", "_DUE_OF_SEGMENT"): "finds what time has ended",
     ("segments/tables.py", "_NAMES"): "names both tables",
-    ("segments/asking.py", "_ASK_CROWD"): "finds the rows that are decided about",
     ("segments/evaluation.py", "_BRING_PROFILES"): "reads the rows that it decides about, and writes",
     ("segments/versions.py", "_SWITCH"): "compares two versions by the same predicate, and writes",
     ("segments/rules/compiling/others.py", "_row"): "reads the interval itself, for the timeline of another rule",

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection
 
 from audience.columns import batch_cursor
-from audience.instants import instant
-from audience.talk import speak
+from audience.instants import Instant, instant
+from audience.talk import Talk, reads, speak
 from segments import asking
 from segments.rules.compiling.sql import Sql
 from segments.rules.timeline import Surroundings, compile_rule, values_of
@@ -30,12 +30,25 @@ def ask_many(
     compiled = compile_rule(rule, surroundings or Surroundings())
     found = answers(compiled.expression, rule.of, ids, as_of)
     question = asking.Question(segment_id=0, version=0, compiled=compiled, about=[id_.bytes for id_ in ids])
-    for way in (asking.ask, asking.ask_crowd) if ids else ():
+    for way in (asking.ask, _ask_crowd) if ids else ():
         with batch_cursor(connection.connection) as cursor:
             told = speak(cursor, way([question], instant(as_of)))
+        if not told:
+            continue
         again = {UUID(bytes=answer.id): _read(answer.ranges) for answer in told}
         assert {id_: again.get(id_, []) for id_ in ids} == found, way
     return found
+
+
+def _ask_crowd(questions: Sequence[asking.Question], at: Instant) -> Talk[list[asking.Answer]]:
+    """Ask as a build does, whose answers do not leave the database."""
+    (question,) = questions
+    crowd = asking.crowd(question, at)
+    if crowd is None:
+        return []
+    ask = reads(f"SELECT 0, a.profile_id, a.ranges::text FROM ({crowd.text}) a")
+    (rows,) = yield asking.as_a_whole(ask(*crowd.values))
+    return [asking.Answer(*row) for row in rows]
 
 
 def _read(text: str) -> Ranges:

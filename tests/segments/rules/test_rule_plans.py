@@ -14,10 +14,13 @@ from audience.instants import instant
 from audience.models import Event
 from audience.partitions import make_partitions
 from pixels.commits import SESSION_OPTIONS
-from segments.asking import Question, ask_crowd
+from segments.evaluation import Asked, Because, evaluate
+from segments.models import Cause, RuleVersion
+from segments.rulebook import entry_of
 from segments.rules.reading.rules import read
 from segments.rules.timeline import Surroundings, compile_rule
 from tests.factories import NOON, make_advertiser, make_profile
+from tests.segments.ruled import make_ruled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVENTS = 3_000  # of one profile, one each hour
@@ -70,18 +73,22 @@ def plan_of(node, profile):
     return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
 
 
-def plan_of_crowd(node):
+def plan_of_crowd(node, advertiser):
     """Return the nodes of the plan as it was run for everybody, with the settings of a build."""
-    compiled = compile_rule(read(json.dumps({"muster_rule": 1, "of": "profile", "rule": node})).rule, Surroundings())
+    segment = make_ruled(advertiser, node=node)
+    ruled = entry_of(RuleVersion.all_advertisers.get(segment=segment)).ruled
     everybody = sorted(id_.bytes for id_ in Event.all_advertisers.values_list("profile_id", flat=True).distinct())
-    talk = ask_crowd([Question(segment_id=0, version=0, compiled=compiled, about=everybody)], instant(NOON))
+    asked = Asked(ruled, dict.fromkeys(everybody, Because(Cause.EDIT)))
+    talk = evaluate([asked], instant(NOON), is_crowd=True)
+    next(talk)  # the lock
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
-        for template, values in next(talk):
+        for template, values in talk.send([]):
             cursor.execute(
                 f"EXPLAIN (ANALYZE, FORMAT JSON) {template.sql}" if template.does_read else template.sql, values
             )
             if template.does_read:
                 (plan,) = cursor.fetchone()
+        transaction.set_rollback(True)  # these people have no profiles
     return list(_walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
 
 
@@ -127,7 +134,9 @@ def test_so_many_entries_are_read(node, most, somebody):
 
 def test_a_crowd_is_read_in_one_walk_along_the_index(somebody):
     """And what was made ahead, or lies before the window, is not begun."""
-    nodes = plan_of_crowd({"event": "view", "window": {"within": "20d"}, "count": {"at_least": 3}})
+    nodes = plan_of_crowd(
+        {"event": "view", "window": {"within": "20d"}, "count": {"at_least": 3}}, somebody.advertiser
+    )
     begun, _ = reads(nodes)
     assert {scan["Node Type"] for scan in begun} <= {"Index Scan", "Index Only Scan"}
     assert {scan["Actual Loops"] for scan in begun} == {1}
