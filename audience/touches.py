@@ -6,6 +6,7 @@ where nothing else is known: the last touch passes over direct visits (rules.md 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from audience.columns import bigints, instants, texts, uuids
@@ -15,6 +16,8 @@ from audience.instants import Instant
 from audience.talk import Talk, reads, writes
 
 Which = Literal["first", "last"]
+# What happens on one page, or comes in one batch, has one context.
+REMEMBERED_CONTEXTS = 1_024
 FIRST: Which = "first"
 LAST: Which = "last"
 
@@ -37,17 +40,19 @@ class Told(NamedTuple):
     touch: Touch
 
 
-# A row is replaced by one that is earlier, or later; `Touch` has the same order.
+# A row is replaced by one that is earlier, or later; `Touch` has the same order. Most tell nothing new, and an
+# upsert would lock and log each of them.
 _PUT = writes(
     """
-    INSERT INTO audience_touch AS t (advertiser_id, profile_id, which, is_known, at, fact_id, source)
-    SELECT advertiser_id, profile_id, which, is_known = 1, at, fact_id, source::jsonb
+    INSERT INTO audience_touch (advertiser_id, profile_id, which, is_known, at, fact_id, source)
+    SELECT n.advertiser_id, n.profile_id, n.which, n.is_known = 1, n.at, n.fact_id, n.source::jsonb
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::bigint[], %s::timestamptz[], %s::uuid[], %s::text[])
         AS n(advertiser_id, profile_id, which, is_known, at, fact_id, source)
+    LEFT JOIN audience_touch t ON t.profile_id = n.profile_id AND t.which = n.which
+    WHERE t.profile_id IS NULL OR CASE n.which WHEN 'first' THEN (n.at, n.fact_id) < (t.at, t.fact_id)
+        ELSE (n.is_known = 1, n.at, n.fact_id) > (t.is_known, t.at, t.fact_id) END
     ON CONFLICT (profile_id, which) DO UPDATE
     SET is_known = excluded.is_known, at = excluded.at, fact_id = excluded.fact_id, source = excluded.source
-    WHERE CASE t.which WHEN 'first' THEN (excluded.at, excluded.fact_id) < (t.at, t.fact_id)
-        ELSE (excluded.is_known, excluded.at, excluded.fact_id) > (t.is_known, t.at, t.fact_id) END
     """
 )
 _TAKE = reads(
@@ -78,12 +83,17 @@ def move(whither: Mapping[bytes, bytes], owners: Mapping[bytes, int]) -> Talk[No
 
 
 def _touch_of(fact: Fact) -> Touch | None:
-    source: dict[str, Any] = json.loads(fact.message.context).get("source", {})
-    medium = source.get("medium", INTERNAL)
+    medium, source = _source_in(fact.message.context)
     if medium == INTERNAL:
         return None
-    kept = json.dumps(source, ensure_ascii=False, separators=(",", ":"))
-    return Touch(medium != DIRECT, fact.message.occurred_at, fact.message.id, kept)
+    return Touch(medium != DIRECT, fact.message.occurred_at, fact.message.id, source)
+
+
+@lru_cache(REMEMBERED_CONTEXTS)
+def _source_in(context: str) -> tuple[str, str]:
+    """Return the medium and the JSON of the source that a context holds."""
+    source: dict[str, Any] = json.loads(context).get("source", {})
+    return source.get("medium", INTERNAL), json.dumps(source, ensure_ascii=False, separators=(",", ":"))
 
 
 def _write(told: Iterable[Told]) -> Talk[None]:

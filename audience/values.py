@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any, Literal
 
+import orjson
+
 LARGEST_BYTES = 32 << 10
 PROPERTIES = 255
 DEPTH = 5
@@ -18,7 +20,6 @@ LARGEST_NUMBER = 1.7e308
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # `json.dumps` makes an encoder for every value that it writes.
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_write_finite = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Object = dict[str, Any]
 Reason = Literal["bad_type", "too_large", "too_deep", "too_many_properties"]
@@ -70,7 +71,12 @@ def clean_text(value: object, longest: int) -> str:
 
 def dump(value: Object) -> str:
     """Return JSON text of what `clean_object` gave."""
-    return _write_finite(value) if value else "{}"
+    if not value:
+        return "{}"
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits
+        return _write(value)
 
 
 def _clean(value: Any, depth: int) -> Any:

@@ -6,6 +6,7 @@ is not kept.
 
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus, urlencode
 
@@ -16,6 +17,8 @@ LONGEST_PATH = 1024
 LONGEST_URL = 2048
 LONGEST_QUERY = 4096
 MOST_PARAMETERS = 100
+# Visitors come to the same pages from the same ones.
+REMEMBERED, LONGEST_REMEMBERED = 4_096, 512
 
 _ADDRESS = re.compile(
     r"https?://(?:[^/?#@]*@)?([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?(/[^?#]*)?(?:[?#]|\Z)",
@@ -35,6 +38,11 @@ NO_PAGE = Page("", "")
 
 def read_address(address: str) -> Page:
     """Return host and path of an http(s) address, both empty for anything else."""
+    return _read(address) if len(address) <= LONGEST_REMEMBERED else _read.__wrapped__(address)
+
+
+@lru_cache(REMEMBERED)
+def _read(address: str) -> Page:
     match = _ADDRESS.match(address) if address else None
     if match is None:
         return NO_PAGE

@@ -51,6 +51,8 @@ class Place(NamedTuple):
 
     def fields(self) -> dict[str, str | int | float]:
         """Return it as a group of a context; the time zone stands beside that."""
+        if self is NOWHERE:
+            return {}
         return known(**self._replace(time_zone="")._asdict())
 
 

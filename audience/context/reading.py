@@ -6,10 +6,12 @@ that anybody sends raises. Weather is no part of it: it is looked up where the p
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import available_timezones
+
+import orjson
 
 from audience.context.device import Device, device_of
 from audience.context.page import LONGEST_PATH, kept_path, page_fields
@@ -22,6 +24,9 @@ Told = Mapping[str, Any]
 
 LONGEST_ADDRESS = 8192
 MOST_PIXELS = 100_000
+REMEMBERED, LONGEST_REMEMBERED = 4_096, 2_048
+# What is read of a `context` object, beside address and time zone.
+_READ = ("userAgent", "device", "os", "screen", "locale", "channel", "app", "page", "campaign", "referrer", "landing")
 
 CHANNELS = {"web": "web", "browser": "web", "app": "app", "mobile": "app", "server": "server"}
 # What apps call their systems, and what kind of device that means.
@@ -55,7 +60,7 @@ class Seen(NamedTuple):
 class Keeping(NamedTuple):
     """What an advertiser wants: the query keys that are kept (P22), and which hosts are its own."""
 
-    query_keys: Collection[str] = ()
+    query_keys: frozenset[str] = frozenset()
     is_own: Callable[[str], bool] = lambda host: False
 
 
@@ -66,13 +71,40 @@ NOTHING_LISTED = Keeping()
 def context_of(
     told: object, seen: Seen = NOTHING_SEEN, keeping: Keeping = NOTHING_LISTED, *, places: Places
 ) -> Context:
-    """Return the context by a `context` object in the Segment form and by the request; the first counts before it."""
+    """Return the context by a `context` object in the Segment form and by the request; the first counts before it.
+
+    The groups in it are not to be changed: others have them, too.
+    """
     said: Told = told if isinstance(told, dict) else {}
-    context: Context = {**_place(said, seen, places), **_device(said, seen)}
-    context["screen"] = _screen(_group(said, "screen"))
-    context["language"] = _language(said.get("locale")) or _language(seen.language)
-    context["channel"] = _channel(said, seen)
-    context |= _pages(said, seen, keeping)
+    return {**_place(said, seen, places), **_surroundings(said, seen, keeping)}
+
+
+def _surroundings(said: Told, seen: Seen, keeping: Keeping) -> Context:
+    """Return all but the place. What happens on one page of one browser has the same; no address is remembered."""
+    nowhere = Seen(page=seen.page, agent=seen.agent, language=seen.language, channel=seen.channel)
+    read = [said.get(name) for name in _READ]
+    try:
+        written = orjson.dumps(read)
+    except orjson.JSONEncodeError:  # half a surrogate pair, or too deep
+        return _read_out(read, nowhere, keeping)
+    is_long = len(written) + len(seen.page) > LONGEST_REMEMBERED
+    return _read_out(read, nowhere, keeping) if is_long else _remembered(written, nowhere, keeping)
+
+
+@lru_cache(REMEMBERED)
+def _remembered(written: bytes, seen: Seen, keeping: Keeping) -> Context:
+    return _read_out(orjson.loads(written), seen, keeping)
+
+
+def _read_out(read: Sequence[Any], seen: Seen, keeping: Keeping) -> Context:
+    said = dict(zip(_READ, read, strict=True))
+    context = {
+        **_device(said, seen),
+        "screen": _screen(_group(said, "screen")),
+        "language": _language(said.get("locale")) or _language(seen.language),
+        "channel": _channel(said, seen),
+        **_pages(said, seen, keeping),
+    }
     return {name: value for name, value in context.items() if value}
 
 
@@ -83,7 +115,8 @@ def _place(said: Told, seen: Seen, places: Places) -> Context:
         return {}
     place = places.find(address)
     is_zone = isinstance(zone, str) and zone in _time_zones()
-    return {"place": place.fields(), "time_zone": zone if is_zone else place.time_zone}
+    context: Context = {"place": place.fields(), "time_zone": zone if is_zone else place.time_zone}
+    return {name: value for name, value in context.items() if value}
 
 
 @cache

@@ -53,7 +53,7 @@ def test_everything_a_browser_says(places):
         },
         "library": {"name": "analytics.js", "version": "2.0"},
     }
-    assert context_of(told, keeping=Keeping({"q"}), places=places) == {
+    assert context_of(told, keeping=Keeping(frozenset({"q"})), places=places) == {
         "place": MUNICH,
         "time_zone": "Europe/Vienna",
         **WINDOWS,
@@ -208,7 +208,7 @@ def leaves(value: object) -> list[object]:
 
 @given(JSON, st.builds(Seen, *[TEXTS] * 4, st.sampled_from(["", "web", "server"])))
 def test_anything_gives_a_context_that_fits_a_row(places, told, seen):
-    context = context_of(told, seen, Keeping({"q"}), places=places)
+    context = context_of(told, seen, Keeping(frozenset({"q"})), places=places)
     assert len(json.dumps(context, allow_nan=False, ensure_ascii=False).encode()) < 32_000
     assert not any(isinstance(leaf, str) and "\0" in leaf for leaf in leaves(context))
 
@@ -217,3 +217,33 @@ def test_long_texts_are_cut():
     texts = dict.fromkeys(FIELDS.split(), "é " * 4000) | {"url": "https://shop.example/" + "é" * 8000}
     told = {"page": texts, "device": texts, "os": texts, "campaign": texts, "userAgent": "é" * 8000}
     assert len(json.dumps(context_of(told, places=NO_PLACES), ensure_ascii=False).encode()) < 16_000
+
+
+def test_the_place_is_looked_up_for_each_address(places):
+    """Beside that, the same page of the same browser has the same context."""
+    told, page = {"page": {"title": "Cart"}}, "https://shop.test/cart"
+    known, unknown = (
+        context_of(told, Seen(address=address, page=page), places=places) for address in ("203.0.113.7", "192.0.2.1")
+    )
+    assert known.pop("place") == MUNICH
+    del known["time_zone"]
+    assert known == unknown
+    assert known["page"]["title"] == "Cart"
+
+
+def test_own_hosts_make_another_context(places):
+    told = {"page": {"url": "https://shop.test/cart", "referrer": "https://pay.test/"}}
+    mediums = [
+        context_of(told, keeping=Keeping(is_own=hosts.__contains__), places=places)["source"]["medium"]
+        for hosts in ({"pay.test"}, {"bank.test"})
+    ]
+    assert mediums == ["internal", "referral"]
+
+
+def test_what_cannot_be_remembered_is_read_all_the_same(places):
+    long, half = "https://shop.test/" + "a" * 3_000, "Cart \ud800"
+    assert context_of({"page": {"url": long}}, places=places)["page"]["host"] == "shop.test"
+    assert (
+        context_of({"page": {"url": "https://shop.test/", "title": half}}, places=places)["page"]["host"]
+        == "shop.test"
+    )
