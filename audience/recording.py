@@ -1,6 +1,6 @@
 """Record messages: whose they are, what they tell, once each. One talk, in the caller's transaction.
 
-    look which are new -> whose are they -> merge -> weather -> append events -> touches -> accounts -> attributes
+    look which are new, and whose they are -> merge -> weather -> append events -> touches -> accounts -> attributes
     -> carts -> what rooms above do with the news
 
 Locks are taken in one order by every batch: message ids, names of attributes, identifiers, profiles, cells, accounts,
@@ -19,11 +19,12 @@ from audience.attribute_names import Name
 from audience.attributes import OF_ACCOUNTS, OF_PROFILES, Telling, Told, read_traits
 from audience.context import weather
 from audience.events import Fact
+from audience.instants import Instant
 from audience.messages import Message
 from audience.news import NO_MOVES, Changed, Happened, Moves, tell
-from audience.repeats import remember
-from audience.settling import Notes, Settled, settle
-from audience.talk import Talk
+from audience.repeats import are_new, remember
+from audience.settling import Notes, Settled, locate, settle
+from audience.talk import Rows, Statement, Talk
 
 
 class Recorded(NamedTuple):
@@ -36,28 +37,35 @@ class Recorded(NamedTuple):
     moves: Moves = NO_MOVES
 
 
-def record(messages: Sequence[Message]) -> Talk[list[Recorded]]:
+def questions(messages: Sequence[Message]) -> list[Statement]:
+    """Return the statements with which `record` begins, for a caller who has something to ask beside them."""
+    return [remember(_told(messages)), locate(messages)]
+
+
+def record(messages: Sequence[Message], answers: Sequence[Rows] | None = None) -> Talk[list[Recorded]]:
     """Record messages; return how each ended, in their order.
 
-    Raises `ProfileGone` where somebody else has changed meanwhile whose they are: roll back, and record them again.
+    `answers` are those to the `questions` of these messages, and maybe of others. Raises `ProfileGone` where somebody
+    else has changed meanwhile whose they are: roll back, and record them again.
     """
     if not messages:
         return []
-    ended = yield from _drop_repeats(messages)
+    remembered, located = answers or (yield questions(messages))
+    ended: list[Recorded | None] = [
+        None if is_new else Recorded("duplicate") for is_new in are_new(_told(messages), remembered)
+    ]
     yield from _drop_overfull(messages, ended)
     kept = [number for number, end in enumerate(ended) if end is None]
     if kept:
-        profiles, notes, moves = yield from _put([messages[number] for number in kept])
+        profiles, notes, moves = yield from _put([messages[number] for number in kept], located)
         for number, profile, noted in zip(kept, profiles, notes, strict=True):
             moved = moves.get(profile, NO_MOVES)
             ended[number] = Recorded("applied", profile_id=profile, notes=noted, moves=moved)
     return [end for end in ended if end is not None]
 
 
-def _drop_repeats(messages: Sequence[Message]) -> Talk[list[Recorded | None]]:
-    """Return an end for each message that has come before; None for the others, which are remembered now."""
-    are_new = yield from remember([(message.id, message.received_at) for message in messages])
-    return [None if is_new else Recorded("duplicate") for is_new in are_new]
+def _told(messages: Sequence[Message]) -> list[tuple[bytes, Instant]]:
+    return [(message.id, message.received_at) for message in messages]
 
 
 def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) -> Talk[None]:
@@ -78,9 +86,9 @@ def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) ->
             ended[number] = Recorded("rejected", "too_many_properties")
 
 
-def _put(messages: Sequence[Message]) -> Talk[tuple[list[bytes], list[Notes], dict[bytes, Moves]]]:
+def _put(messages: Sequence[Message], located: Rows) -> Talk[tuple[list[bytes], list[Notes], dict[bytes, Moves]]]:
     """Put new messages where they belong; return the profile of each, its notes, and who has moved."""
-    settled = yield from settle(messages)
+    settled = yield from settle(messages, located)
     if settings.MUSTER_WEATHER_URL:
         messages = yield from weather.add_to(messages)
     facts = [Fact(profile, message) for profile, message in zip(settled.profiles, messages, strict=True)]

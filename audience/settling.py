@@ -25,7 +25,12 @@ log = structlog.get_logger(__name__)
 
 Notes = tuple[str, ...]
 
-_LOCATE = reads("SELECT id, profile_id, last_seen_at, proved_at FROM audience_identifier WHERE id = ANY(%s::uuid[])")
+_LOCATE = reads(
+    """
+    SELECT i.id, i.profile_id, i.last_seen_at, i.proved_at, p.losses
+    FROM audience_identifier i JOIN audience_profile p ON p.id = i.profile_id WHERE i.id = ANY(%s::uuid[])
+    """
+)
 # Needs the index on `profile_id`. Without those that this batch has just made.
 _STANDINGS = reads(
     """
@@ -34,7 +39,7 @@ _STANDINGS = reads(
     """
 )
 _LOCK = reads(
-    "SELECT id, advertiser_id, last_seen_at FROM audience_profile WHERE id = ANY(%s::uuid[])"
+    "SELECT id, advertiser_id, last_seen_at, losses FROM audience_profile WHERE id = ANY(%s::uuid[])"
     " ORDER BY id FOR NO KEY UPDATE"
 )
 _MAKE_IDENTIFIERS = reads(
@@ -68,20 +73,38 @@ _CHANGE_PROFILES = writes(
 )
 
 
+class Located(NamedTuple):
+    """What is known of an identifier: a row of `_LOCATE`."""
+
+    profile_id: bytes
+    seen_at: Instant
+    proved_at: Instant | None
+    losses: int
+
+
 class Found(NamedTuple):
-    """What is known of the identifiers of messages."""
+    """What is known of the identifiers of messages.
+
+    `judged` are those of messages that give, prove or unite: what these do depends on more than on where each leads,
+    and `standings` are of their profiles.
+    """
 
     keys: Mapping[bytes, Key]
-    rows: Mapping[bytes, tuple[bytes, Instant, Instant | None]]  # of `_LOCATE`
-    standings: Mapping[bytes, Standing]
+    judged: Sequence[bytes]
+    rows: Mapping[bytes, Located]
+    standings: Mapping[bytes, Standing] = {}
 
     @property
     def places(self) -> dict[Key, Place]:
-        return {self.keys[id_]: Place(profile, proved) for id_, (profile, _, proved) in self.rows.items()}
+        return {self.keys[id_]: Place(row.profile_id, row.proved_at) for id_, row in self.rows.items()}
 
     @property
     def profiles(self) -> list[bytes]:
-        return sorted({profile for profile, _, _ in self.rows.values()})
+        return sorted({row.profile_id for row in self.rows.values()})
+
+    @property
+    def judged_profiles(self) -> list[bytes]:
+        return sorted({self.rows[id_].profile_id for id_ in self.judged if id_ in self.rows})
 
 
 class Settled(NamedTuple):
@@ -98,13 +121,18 @@ class Settled(NamedTuple):
     identified: Mapping[tuple[int, bytes], frozenset[str]]
 
 
-def settle(messages: Sequence[Message]) -> Talk[Settled]:
-    """Find out whose messages are.
+def locate(messages: Sequence[Message]) -> Statement:
+    """Return the statement that looks the identifiers of messages up, for `settle`. It locks nothing."""
+    return _LOCATE(uuids(list({key.id: None for message in messages for key in _keys_of(message)})))
+
+
+def settle(messages: Sequence[Message], located: Rows) -> Talk[Settled]:
+    """Find out whose messages are; `located` are the rows of `locate`, of these messages at least.
 
     Raises `ProfileGone` where somebody else changes meanwhile whose they are.
     """
     now = max(message.received_at for message in messages)
-    found = yield from _look_up(messages)
+    found = yield from _find(messages, located)
     resolver = Resolver(found.places, found.standings, most_identifiers=settings.MUSTER_IDENTIFIERS_PER_PROFILE)
     whose, notes = zip(*[resolver.resolve(message) for message in messages], strict=True)
     yield from _write(resolver, found, now)
@@ -142,14 +170,20 @@ def _alarm(crowded: Sequence[bytes]) -> None:
         metrics.count_shared_identifiers(len(crowded))
 
 
-def _look_up(messages: Sequence[Message]) -> Talk[Found]:
-    """Look the identifiers of messages up, and how their profiles stand. Nothing is locked."""
-    keys = {key.id: key for message in messages for key in _keys_of(message)}
-    (located,) = yield [_LOCATE(uuids(list(keys)))]
-    found = Found(keys, {row[0]: row[1:] for row in located}, {})
-    standings: Rows = []
-    if found.rows:
-        (standings,) = yield [_STANDINGS(uuids(found.profiles), uuids([]))]
+def _find(messages: Sequence[Message], located: Rows) -> Talk[Found]:
+    """Sort out what is known, and look up how profiles stand. Nothing is locked."""
+    keys: dict[bytes, Key] = {}
+    judged: set[bytes] = set()
+    for message in messages:
+        some = {key.id: key for key in _keys_of(message)}
+        keys |= some
+        if message.linked or message.proven or message.previous is not None:
+            judged |= some.keys()
+    rows = {row[0]: Located._make(row[1:]) for row in located if row[0] in keys}
+    found = Found(keys, sorted(judged), rows)
+    if not (profiles := found.judged_profiles):
+        return found
+    (standings,) = yield [_STANDINGS(uuids(profiles), uuids([]))]
     return found._replace(standings=_standings(standings))
 
 
@@ -166,10 +200,14 @@ def _write(resolver: Resolver, found: Found, now: Instant) -> Talk[None]:
     """Lock everybody, and write what was resolved: identifiers, profiles, merges."""
     owners = {resolver.find(place.profile_id): key.advertiser_id for key, place in resolver.places.items()}
     made = sorted(resolver.new_keys, key=lambda key: key.id)
-    makes = _make_identifiers(made, resolver, now)
-    ids, new = uuids(list(found.keys)), uuids([key.id for key in made])
-    stored = uuids(found.profiles)
-    answers = yield [makes, _LOCK(stored), _LOCATE(ids), _STANDINGS(stored, new)]
+    makes = [_make_identifiers(made, resolver, now)] if made else []
+    judged = []
+    if found.judged:
+        new = uuids([key.id for key in made])
+        judged = [_LOCATE(uuids(found.judged)), _STANDINGS(uuids(found.judged_profiles), new)]
+    answers = yield [*makes, _LOCK(uuids(found.profiles)), *judged]
+    if not made:
+        answers = [[], *answers]
     seen = _check(found, resolver, *answers)
     fresh = sorted({*resolver.new_profiles} & {*owners})
     if fresh:
@@ -195,25 +233,35 @@ def _make_identifiers(made: Sequence[Key], resolver: Resolver, now: Instant) -> 
 
 
 def _check(
-    found: Found, resolver: Resolver, made: Rows, locked: Rows, located: Rows, standings: Rows
+    found: Found,
+    resolver: Resolver,
+    made: Rows,
+    locked: Rows,
+    located: Rows | None = None,
+    standings: Rows | None = None,
 ) -> dict[bytes, Instant]:
-    """Return when the profiles were seen last; raise `ProfileGone` where the locks find other facts than before."""
+    """Return when the profiles were seen last; raise `ProfileGone` where the locks find other facts than before.
+
+    An identifier leads where it did as long as its profile is there and has lost none since.
+    """
     new = {key.id for key in resolver.new_keys}
-    now_found = {row[0]: (row[1], row[3]) for row in located if row[0] not in new}
-    then_found = {id_: (profile, proved_at) for id_, (profile, _, proved_at) in found.rows.items()}
-    owners = {profile: advertiser for profile, advertiser, _ in locked}
-    is_theirs = all(owners.get(place.profile_id) == key.advertiser_id for key, place in found.places.items())
-    is_same = len(made) == len(new) and now_found == then_found and _standings(standings) == found.standings
-    if not is_same or not is_theirs:
+    owners = {profile: (advertiser, losses) for profile, advertiser, _, losses in locked}
+    are_there = all(
+        owners.get(row.profile_id) == (found.keys[id_].advertiser_id, row.losses) for id_, row in found.rows.items()
+    )
+    proved = {id_: proved_at for id_, _, _, proved_at, _ in located or () if id_ not in new}
+    then_proved = {id_: found.rows[id_].proved_at for id_ in found.judged if id_ in found.rows}
+    is_same = len(made) == len(new) and proved == then_proved and _standings(standings or []) == found.standings
+    if not is_same or not are_there:
         raise ProfileGone(list(found.keys.values()))
-    return {profile: seen_at for profile, _, seen_at in locked}
+    return {profile: seen_at for profile, _, seen_at, _ in locked}
 
 
 def _changes(resolver: Resolver, found: Found, seen: Mapping[bytes, Instant], now: Instant) -> list[Statement]:
     """Return the statements that change identifiers and profiles which were there before, or were proved."""
     since = now - SEEN_PRECISION
     changed = {*resolver.proved, *(key for key in resolver.moved if key.id in found.rows)}
-    changed |= {found.keys[id_] for id_, (_, seen_at, _) in found.rows.items() if seen_at < since}
+    changed |= {found.keys[id_] for id_, row in found.rows.items() if row.seen_at < since}
     statements = []
     if changed:
         keys = sorted(changed, key=lambda key: key.id)

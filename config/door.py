@@ -33,8 +33,10 @@ from config.proxies import client_address, is_trusted  # noqa: E402
 from pixels import fireids  # noqa: E402
 from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
+from pixels.endpoint import Pending  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
+from pixels.messages.delivery import One, Received  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
 from pixels.optout.endpoint import PREFIX as OPT_OUT  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
@@ -47,7 +49,7 @@ LARGE_BODY_BYTES = 32 << 10
 KEPT_BYTES = 8 << 20
 M_TRIM_THRESHOLD = -1  # malloc.h
 HEALTH = "/health/"
-SLOW_PATHS = (PREFIX, OPT_OUT, HEALTH)
+CALLS = (PREFIX, OPT_OUT)
 ALIVE = text_answer(200, "alive\n")
 DRAINING = text_answer(503, '{"state": "draining"}\n')
 
@@ -130,17 +132,37 @@ class Door:
         if self._has_proxies:
             address, request_id = _origin(address, message)
         request = Request(message.method, path, query, message, address, request_id)
-        if path.startswith(SLOW_PATHS):
-            self._keep(self._call(connection, request, message.body))
-            return
-        received = self._intake.receive(request)
+        if path.startswith(HEALTH):
+            self._keep(self._tell_health(connection, path))
+        elif path.startswith(CALLS):
+            self._receive_call(connection, request, message.body)
+        else:
+            self._submit(connection, self._intake.receive(request))
+
+    def _submit(self, connection: Connection, received: Answer | Pending | One) -> None:
+        """Answer at once, or after the commit."""
         if isinstance(received, Answer):
             self._answer(connection, received)
         elif not self._intake.submit(received, (connection, received)):
             self._answer(connection, self._intake.refuse(received))
 
+    def _receive_call(self, connection: Connection, request: Request, body: bytes) -> None:
+        """Receive a request of the HTTP API, or of the opt-out. A task costs as much as all that the door does with a
+        message of a page, so that one goes the way of the fires.
+        """
+        if len(body) > LARGE_BODY_BYTES:
+            self._keep(self._deliver_large(connection, request, body))
+            return
+        received = self._intake.receive_messages(request, body)
+        if isinstance(received, Answer):
+            self._answer(connection, received)
+        elif (one := self._intake.alone(received)) is not None:
+            self._submit(connection, one)
+        else:
+            self._keep(self._deliver(connection, received))
+
     def _give(self, answers: Answers) -> None:
-        """Hand a batch's answers to those who wait: a connection with its pending fire, or a message's future."""
+        """Hand a batch's answers to those who wait: a connection with its pending fact, or a future."""
         for waiter, stored in answers:
             if type(waiter) is tuple:
                 connection, pending = waiter
@@ -154,23 +176,20 @@ class Door:
         self._statuses[answer.status] += 1
         connection.answer(answer)
 
-    async def _call(self, connection: Connection, request: Request, body: bytes) -> None:
-        """Answer what takes its time: the HTTP API, opting out, and questions about the door's health.
-
-        The last are not counted.
-        """
-        if request.path.startswith(HEALTH):
-            connection.answer(await self._health(request.path))
+    async def _deliver_large(self, connection: Connection, request: Request, body: bytes) -> None:
+        """Receive thousands of messages: to read them takes longer than fires should wait."""
+        received = await self._loop.run_in_executor(None, self._intake.receive_messages, request, body)
+        if isinstance(received, Answer):
+            self._answer(connection, received)
         else:
-            self._answer(connection, await self._answer_call(request, body))
+            await self._deliver(connection, received)
 
-    async def _answer_call(self, request: Request, body: bytes) -> Answer:
-        if len(body) > LARGE_BODY_BYTES:
-            # To read thousands of messages takes longer than fires should wait.
-            received = await self._loop.run_in_executor(None, self._intake.receive_messages, request, body)
-        else:
-            received = self._intake.receive_messages(request, body)
-        return received if isinstance(received, Answer) else await self._intake.deliver(received)
+    async def _deliver(self, connection: Connection, received: Received) -> None:
+        self._answer(connection, await self._intake.deliver(received))
+
+    async def _tell_health(self, connection: Connection, path: str) -> None:
+        """Answer a question about the door's health; these are not counted."""
+        connection.answer(await self._health(path))
 
     async def _health(self, path: str) -> Answer:
         if path == "/health/live":

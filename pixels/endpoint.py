@@ -36,7 +36,7 @@ LONGEST_REMEMBERED_LINE = 512
 
 
 class Pending(NamedTuple):
-    """A fire that waits for its commit. Then `answer_of` is sent; `answers.busy_answer` where it cannot be stored.
+    """A fire that waits for its commit. Then `answer_of` is sent; `refusal` where it cannot be stored.
 
     `withdrawn` are the identifiers of a browser that has opted out: what they led to ends with this fire.
     """
@@ -57,6 +57,10 @@ class Pending(NamedTuple):
         if self.done is None or isinstance(stored, Withdrawal) or stored.outcome not in _DONE:
             return self.answer
         return self.done(stored)
+
+    def refusal(self) -> Answer:
+        """Return the answer of a fire that is not stored."""
+        return answers.busy_answer(self.fire.id)
 
 
 class Endpoint:

@@ -19,7 +19,7 @@ from pixels.cookie import Signer
 from pixels.cookies import Cookies
 from pixels.endpoint import Endpoint, Pending
 from pixels.messages import replies
-from pixels.messages.delivery import Received, deliver
+from pixels.messages.delivery import One, Received, alone, deliver
 from pixels.messages.endpoint import CallLimits, MessageEndpoint
 from pixels.messages.errors import RequestError
 from pixels.messages.ownsegments import Reader
@@ -104,19 +104,24 @@ class Intake:
             log.exception("call_failed", path=request.path[:50])
             return replies.refusal(RequestError.BUSY)
 
+    def alone(self, received: Received) -> One | None:
+        """Return a message that can be submitted as a fire is; None for what `deliver` has to do."""
+        return alone(received, self.messages)
+
     async def deliver(self, received: Received) -> Answer:
         """Return the answer, after the commit where there is something to commit. The committer's `answer` gets
         futures to set."""
         return await deliver(received, self.messages, self.committer.submit, self.reader)
 
-    def submit(self, pending: Pending, waiter: Any) -> bool:
-        """Queue a fire for the next batch; False where the queue is full: answer `refuse`."""
+    def submit(self, pending: Pending | One, waiter: Any) -> bool:
+        """Queue a fact for the next batch; False where the queue is full: answer `refuse`."""
         return self.committer.submit(pending.fact, waiter)
 
-    def refuse(self, pending: Pending) -> Answer:
-        """Return the answer of a fire that is not stored."""
-        self.refused += 1
-        return answers.busy_answer(pending.fire.id)
+    def refuse(self, pending: Pending | One) -> Answer:
+        """Return the answer of a fact that is not stored."""
+        if isinstance(pending, Pending):
+            self.refused += 1
+        return pending.refusal()
 
     def readiness(self) -> Answer:
         """Say whether fires can be kept, in the database or in the spool: 200 or 503."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from audience.identity import locate
-from audience.repeats import remember
+from audience.repeats import are_new, remember
 from audience.talk import Talk
 from pixels.conversions import without_event
 from pixels.orders import order_key, remember_orders
@@ -28,8 +28,11 @@ def drop_of_servers(entries: Sequence[Stored]) -> Talk[None]:
         for entry, server in sent
         if server.once is not None and entry.outcome is Outcome.APPLIED
     ]
-    are_new = yield from remember([(once, at) for _, once, at in named])
-    for (entry, _, _), is_new in zip(named, are_new, strict=True):
+    if not named:
+        return
+    told = [(once, at) for _, once, at in named]
+    (remembered,) = yield [remember(told)]
+    for (entry, _, _), is_new in zip(named, are_new(told, remembered), strict=True):
         if not is_new:
             entry.outcome = Outcome.DUPLICATE
 

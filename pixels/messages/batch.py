@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from audience.columns import Column, bigints, instants, integers, texts, uuids
 from audience.instants import HOUR
-from audience.recording import record
-from audience.talk import Talk, reads, writes
+from audience.recording import questions, record
+from audience.talk import Rows, Statement, Talk, reads, writes
 from pixels.messages.arrivals import Arrival, Kept
 from pixels.messages.errors import MessageError
 from pixels.reasons import Outcome
@@ -47,9 +47,11 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
     kept = [kept_of(arrival) for arrival in arrivals]
     if not kept:
         return kept
-    new = yield from _arrive(kept)
+    told = [message for arrival in arrivals if (message := arrival.message) is not None]
+    rows, *answers = yield [_arrive(kept), *(questions(told) if told else [])]
+    new = _new(kept, rows)
     good = [(one, message) for one in new if (message := one.arrival.message) is not None]
-    recorded = yield from record([message for _, message in good])
+    recorded = yield from record([message for _, message in good], answers)
     for (one, _), end in zip(good, recorded, strict=True):
         one.outcome = Outcome(end.outcome)
         one.error = MessageError(end.reason) if end.reason else None
@@ -64,8 +66,8 @@ def keep(arrivals: Sequence[Arrival]) -> Talk[list[Kept]]:
 def count(arrival: Arrival) -> Talk[Kept]:
     """Count a message of which nothing can be kept: the database refuses what is in it."""
     kept = refused(arrival)
-    new = yield from _arrive([kept])
-    if new:
+    (rows,) = yield [_arrive([kept])]
+    if new := _new([kept], rows):
         yield [_COUNT(*_count_columns(new))]
     return kept
 
@@ -85,20 +87,21 @@ def kept_of(arrival: Arrival) -> Kept:
     return Kept(arrival, Outcome.APPLIED)
 
 
-def _arrive(kept: Sequence[Kept]) -> Talk[list[Kept]]:
-    """Return those that have never come before; the others are duplicates that nobody counts again."""
+def _arrive(kept: Sequence[Kept]) -> Statement:
     by_id = sorted(kept, key=lambda one: one.arrival.id)  # in one order for all, so that none waits for another
     arrivals = [one.arrival for one in by_id]
-    (rows,) = yield [
-        _ARRIVE(
-            *_key_columns(by_id),
-            bigints([arrival.advertiser_id for arrival in arrivals]),
-            texts([arrival.kind for arrival in arrivals]),
-            texts([arrival.event for arrival in arrivals]),
-            texts([arrival.page_host for arrival in arrivals]),
-            *_end_columns(by_id),
-        )
-    ]
+    return _ARRIVE(
+        *_key_columns(by_id),
+        bigints([arrival.advertiser_id for arrival in arrivals]),
+        texts([arrival.kind for arrival in arrivals]),
+        texts([arrival.event for arrival in arrivals]),
+        texts([arrival.page_host for arrival in arrivals]),
+        *_end_columns(by_id),
+    )
+
+
+def _new(kept: Sequence[Kept], rows: Rows) -> list[Kept]:
+    """Return those that have never come before; the others are duplicates that nobody counts again."""
     new = {arrival_id for (arrival_id,) in rows}
     for one in kept:
         if one.arrival.id not in new and one.outcome is Outcome.APPLIED:

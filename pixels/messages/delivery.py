@@ -6,7 +6,7 @@ message that the database refuses holds back no other.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from audience.instants import moment
 from pixels.answers import Answer
@@ -23,6 +23,30 @@ from pixels.reasons import Outcome
 # What has to be committed or read before its answer.
 Received = Posted | PostedFires | Asked | OptingOut
 Submit = Callable[[Fact, Any], bool]
+
+
+class One(NamedTuple):
+    """A message that waits for its commit alone, and for nothing else: as a fire (`pixels.endpoint.Pending`) does."""
+
+    posted: Posted
+    endpoint: MessageEndpoint
+
+    @property
+    def fact(self) -> Fact:
+        return self.posted.arrivals[0]
+
+    def answer_of(self, stored: Ended) -> Answer:
+        return self.endpoint.reply(self.posted, [stored] if isinstance(stored, Kept) else [])
+
+    def refusal(self) -> Answer:
+        return replies.refusal(RequestError.BUSY, self.posted.headers)
+
+
+def alone(received: Received, endpoint: MessageEndpoint) -> One | None:
+    """Return what has been received as one message whose answer shows nothing that has to be read; else None."""
+    if not isinstance(received, Posted) or len(received.arrivals) != 1:
+        return None
+    return One(received, endpoint) if received.own is None and received.withdrawal is None else None
 
 
 async def deliver(received: Received, endpoint: MessageEndpoint, submit: Submit, reader: Reader) -> Answer:

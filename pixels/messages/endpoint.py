@@ -100,6 +100,7 @@ class _Call:
     request: Request
     key: KnownWriteKey
     owner: KnownAdvertiser
+    host_owner: KnownAdvertiser | None
     is_listed: bool
     at: Instant
 
@@ -210,8 +211,8 @@ class MessageEndpoint:
         """
         if call.key.is_server:
             return None
-        request, picture = call.request, self._catalogue.picture
-        return said_before(self._cookies, request.cookies(), picture, self._host_owner(request), told_id(content))
+        picture = self._catalogue.picture
+        return said_before(self._cookies, call.request.cookies(), picture, call.host_owner, told_id(content))
 
     def _suppressed(self, call: _Call, number: int, no: No, headers: list[Header]) -> Posted:
         reads, arrivals = suppress(number, call.key, call.at)
@@ -225,12 +226,12 @@ class MessageEndpoint:
         found = self._browser(call, told_id(content))
         is_page = not call.key.is_server and call.request.headers.get("origin") is not None
         if found is None and is_page and names_nobody(content):
-            is_first_party = self._host_owner(call.request) is not None
+            is_first_party = call.host_owner is not None
             return new_browser(self._cookies, call.request, call.owner, call.at, is_first_party=is_first_party)
         return found
 
     def _browser(self, call: _Call, told: str | None) -> Sending | None:
-        is_first_party = self._host_owner(call.request) is not None
+        is_first_party = call.host_owner is not None
         return known_browser(self._cookies, call.request, call.owner, told, call.at, is_first_party=is_first_party)
 
     def _sender(self, call: _Call, sending: Sending | None) -> Sender:
@@ -278,10 +279,11 @@ class MessageEndpoint:
     def _settings(self, request: Request) -> Answer:
         """Tell a browser's library whither it sends; it asks before its first message."""
         text = request.path[len(_PROJECTS) : -len(_SETTINGS)]
-        self._key(request, text)
+        host_owner = self._host_owner(request)
+        self._key(host_owner, text)
         place = urlsplit(self._public_url)
         # A host of the advertiser's own is one that its library has asked.
-        host = request.headers.get("host") if self._host_owner(request) else place.netloc
+        host = request.headers.get("host") if host_owner else place.netloc
         ours = {"apiKey": text, "apiHost": f"{host}/v1", "protocol": place.scheme, "addBundledMetadata": True}
         body = {
             "integrations": {"Segment.io": ours},
@@ -308,18 +310,18 @@ class MessageEndpoint:
         allowed = _HEADERS_OF_OWN_SEGMENTS if is_own else _HEADERS_OF_CALLS
         return cors.preflight(origin, is_listed=is_listed, allowed_headers=allowed)
 
-    def _key(self, request: Request, text: str) -> KnownWriteKey:
+    def _key(self, host_owner: KnownAdvertiser | None, text: str) -> KnownWriteKey:
         """Return a live write key; at a host of one advertiser there are no keys of others."""
         known = self._catalogue.picture.write_key(text)
-        host_owner = self._host_owner(request)
         if known is None or (host_owner is not None and host_owner.id != known.advertiser_id):
             raise Refused(RequestError.UNKNOWN_WRITE_KEY)
         return known
 
     def _call(self, request: Request, text: str) -> _Call:
-        key = self._key(request, text)
+        host_owner = self._host_owner(request)
+        key = self._key(host_owner, text)
         owner = self._catalogue.picture.advertisers[key.advertiser_id]
-        return _Call(request, key, owner, self._is_listed(request.headers.get("origin"), owner), now())
+        return _Call(request, key, owner, host_owner, self._is_listed(request.headers.get("origin"), owner), now())
 
     def _host_owner(self, request: Request) -> KnownAdvertiser | None:
         return owner_of_host(request, self._catalogue.picture)
