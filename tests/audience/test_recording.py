@@ -7,13 +7,13 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from prometheus_client import REGISTRY
 from psycopg import DataError
 
 from audience import accounts, recording, resolution, settling
 from audience.columns import batch_cursor
 from audience.identity import ProfileGone
-from audience.ids import uuid7
 from audience.merging import forget_merges
 from audience.models import (
     Account,
@@ -291,17 +291,44 @@ def test_advertisers_do_not_meet(shop):
     assert Profile.all_advertisers.count() == 2
 
 
-def test_who_changes_between_the_look_and_the_lock_is_looked_up_again(shop):
-    """The talk is held up to its locks; meanwhile another one gives the browser away."""
+def _give_away(shop):
+    """Let the browser go over to somebody else, as `settling` does it."""
+    other = make_profile(shop.advertiser)
+    Profile.all_advertisers.exclude(pk=other.pk).update(losses=F("losses") + 1)
+    Identifier.all_advertisers.filter(value="1").update(profile_id=other.pk)
+
+
+def _prove(shop):
+    Identifier.all_advertisers.update(proved_at=NOON)
+
+
+def _add_a_customer(shop):
+    other = make_profile(shop.advertiser, customer_id="C2")
+    Identifier.all_advertisers.filter(profile=other).update(
+        profile=Profile.all_advertisers.exclude(pk=other.pk).get()
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "meanwhile"),
+    [
+        pytest.param(["browser:1"], _give_away, id="a plain message, the browser is given away"),
+        pytest.param(["browser:1", "customer_id:C1"], _give_away, id="a proof, the browser is given away"),
+        pytest.param(["browser:1", "customer_id:C1"], _prove, id="a proof, the browser has proved another time"),
+        pytest.param(["browser:1", "customer_id:C1"], _add_a_customer, id="a proof, the profile has got a customer"),
+    ],
+)
+def test_who_changes_between_the_look_and_the_lock_is_looked_up_again(shop, message, meanwhile):
+    """The talk is held up to its locks; meanwhile another one changes whose the message is."""
     shop.send("browser:1")
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
-        talk = recording.record([shop.message("browser:1", "customer_id:C1")])
+        talk = recording.record([shop.message(*message)])
         statements = next(talk)
         with pytest.raises(ProfileGone):
             while True:
                 rows = []
                 if any(template is settling._LOCK for template, _ in statements):
-                    Identifier.all_advertisers.update(profile_id=uuid7())
+                    meanwhile(shop)
                 for template, values in statements:
                     cursor.execute(template.sql, values)
                     if template.does_read:
