@@ -11,8 +11,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
-from audience.models import Attribute
+from audience.models import AccountAttribute, Attribute
 from segments.models import Cause, RuleVersion, Segment, Transition
 from segments.outlook import Outlook, outlooks
 from segments.rules.refusals import RuleRefused
@@ -89,7 +90,7 @@ def tell(rows: Sequence[AnyTransition], of: Of = "profile") -> list[Told]:
     ]
 
 
-def deciding(row: Transition) -> list[Path]:
+def deciding(row: AnyTransition, of: Of = "profile") -> list[Path]:
     """Return the places of the conditions in the rule that decided a transition, best where it is young.
 
     By time they are those that flip at that very instant; by a fact or a segment those that ask about it; of these,
@@ -105,13 +106,13 @@ def deciding(row: Transition) -> list[Path]:
         rule, around = rule_of(version.rule), surroundings_of(row.advertiser_id)
         is_by_time = row.cause == Cause.TIME
         as_of = row.at - _MOMENT if is_by_time else row.at
-        root = explain(rule, around, row.advertiser_id, row.profile_id, as_of=as_of).root
+        root = explain(rule, around, row.advertiser_id, _member(row), as_of=as_of).root
     except (RuleRefused, Uncompilable, NotThere, TooSlow):
         return []
     if is_by_time:
         flipped = [leaf.node.path for leaf in _leaves(root) if leaf.changes_at == row.at]
         return _without_which_none(root, flipped, since=set(flipped))
-    felt = [leaf.node.path for leaf in _leaves(root) if _feels(leaf.node, rule, around, row)]
+    felt = [leaf.node.path for leaf in _leaves(root) if _feels(leaf.node, rule, around, row, of)]
     return _without_which_none(root, felt, since=set())
 
 
@@ -141,14 +142,14 @@ def _leaves(answer: Answer) -> Iterator[Answer]:
         yield from _leaves(child)
 
 
-def _feels(node: Node, rule: Rule, around: Surroundings, row: Transition) -> bool:
+def _feels(node: Node, rule: Rule, around: Surroundings, row: AnyTransition, of: Of) -> bool:
     """Say whether a condition asks about what brought a transition."""
     touched = touched_by(Rule(rule.of, node, rule.zone), around.segments)
     if row.other_segment_id is not None:
         return not touched.segments.isdisjoint(_codes([row]).values())
     if row.fact_id is None:
         return False
-    events, attributes = set(_names([row]).values()), _attributes(row.profile_id, row.fact_id)
+    events, attributes = set(_names([row], of).values()), _attributes(row, row.fact_id)
     if not events and not attributes:  # it told who somebody is
         return bool(touched.kinds or touched.purposes)
     if events and (touched.fields or not touched.events.isdisjoint({*events, EVERY_EVENT})):
@@ -156,9 +157,18 @@ def _feels(node: Node, rule: Rule, around: Surroundings, row: Transition) -> boo
     return not touched.attributes.isdisjoint(attributes)
 
 
-def _attributes(profile_id: UUID, fact_id: UUID) -> set[str]:
-    rows = Attribute.all_advertisers.filter(profile_id=profile_id, fact_id=fact_id)
-    return set(rows.values_list("name", flat=True))
+def _member(row: AnyTransition) -> UUID:
+    return row.profile_id if isinstance(row, Transition) else row.account_id
+
+
+def _attributes(row: AnyTransition, fact_id: UUID) -> set[str]:
+    """Return the attributes that a fact has told of the member."""
+    told: QuerySet[Attribute] | QuerySet[AccountAttribute]
+    if isinstance(row, Transition):
+        told = Attribute.all_advertisers.filter(profile_id=row.profile_id, fact_id=fact_id)
+    else:
+        told = AccountAttribute.all_advertisers.filter(account_id=row.account_id, fact_id=fact_id)
+    return set(told.values_list("name", flat=True))
 
 
 def _seqs(rows: Sequence[AnyTransition], of: Of) -> list[int]:
@@ -168,7 +178,7 @@ def _seqs(rows: Sequence[AnyTransition], of: Of) -> list[int]:
         return [seq for (seq,) in cursor.fetchall()]
 
 
-def _names(rows: Sequence[AnyTransition], of: Of = "profile") -> dict[UUID, str]:
+def _names(rows: Sequence[AnyTransition], of: Of) -> dict[UUID, str]:
     """Return the names of the events behind transitions, by the fact's id."""
     of_facts = [row for row in rows if row.fact_id]
     if not of_facts:

@@ -48,7 +48,7 @@ class KeyPages(BasePagination):
     ) -> list[Any]:
         assert isinstance(queryset, QuerySet)  # noqa: S101 -- for the types; views hand over nothing else
         self.ordering = self._ordering(request)
-        limit = _limit(request)
+        limit = limit_of(request)
         columns = list(dict.fromkeys([self.ordering.lstrip("-"), self.key]))
         sign = "-" if self.ordering.startswith("-") else ""
         cursor = request.query_params.get("cursor")
@@ -128,7 +128,8 @@ def _field(model: type[Model], column: str) -> Any:
     return getattr(field, "target_field", field)
 
 
-def _limit(request: Request) -> int:
+def limit_of(request: Request) -> int:
+    """Return how many rows a page is to have. Raises a 400."""
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= LARGEST_LIMIT and len(text) <= 4):
         raise ValidationError({"limit": f"Use a whole number from 1 to {LARGEST_LIMIT}."})

@@ -10,19 +10,22 @@ from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audience.api.pages import KeyPages
+from audience.api.pages import KeyPages, limit_of
 from audience.api.people import IdentifierSerializer, identifiers_of
 from audience.api.serializers import RowSerializer
 from audience.api.views import ApiViewSet
 from segments.models import Cause, Segment, Transition
 from segments.positions import settled
 from segments.tables import TRANSITIONS, AnyTransition, of_segment
-from segments.transitions import Told, tell
+from segments.transitions import Told, deciding, tell
 
+# To say which condition decided, a rule is asked about the moment before: milliseconds for each.
+MOST_DECIDED = 100
 CAUSE_EXAMPLE = {
     "kind": "fact",
     "id": "0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b77",
@@ -45,6 +48,7 @@ _TRANSITION = {
     "next": None,
     "value": None,
     "cause": CAUSE_EXAMPLE,
+    "decided_by": [["rule", "all_of", 0]],
     "identifiers": [{"kind": "customer_id", "value": "C-1001"}],
 }
 
@@ -101,6 +105,10 @@ class TransitionSerializer(RowSerializer):
         "get_stored_value", help_text="The membership's, as it is now; of the newest join alone."
     )
     cause = CauseSerializer(source="*")
+    decided_by = serializers.SerializerMethodField(
+        help_text="With `decided_by=true`, else null: the `path` of each condition that decided; none where the "
+        "whole rule did, or a pixel, or where what has come since hides it."
+    )
     identifiers = serializers.SerializerMethodField(
         help_text="Of a profile. Null without the right to see people; an account has none."
     )
@@ -132,6 +140,12 @@ class TransitionSerializer(RowSerializer):
     def get_account(self, transition: AnyTransition) -> UUID | None:
         return None if isinstance(transition, Transition) else transition.account_id
 
+    @extend_schema_field(serializers.ListField(child=serializers.ListField(), allow_null=True))
+    def get_decided_by(self, transition: AnyTransition) -> list[list[str | int]] | None:
+        if not self.context["tells_decided_by"]:
+            return None
+        return [list(path) for path in deciding(transition, self.context["of"])]
+
     def get_until(self, transition: AnyTransition) -> datetime | None:
         return self._told(transition).outlook.until
 
@@ -157,6 +171,14 @@ class TransitionFilters(filters.FilterSet):
     since = filters.IsoDateTimeFilter(
         field_name="at", lookup_expr="gte", help_text="Those that became true at this instant or later."
     )
+    decided_by = filters.ChoiceFilter(
+        choices=(("true", "true"), ("false", "false")),
+        method="all_of_them",
+        help_text=f"Whether each tells which conditions decided it: for at most {MOST_DECIDED} at a time.",
+    )
+
+    def all_of_them(self, rows: QuerySet[Any], *_: object) -> QuerySet[Any]:
+        return rows
 
 
 class TransitionPages(KeyPages):
@@ -206,6 +228,9 @@ class TransitionActions(ApiViewSet):
     def transitions(self, request: Request, **_: Any) -> Response:
         segment = self.get_object()
         of = of_segment(segment)
+        tells_decided_by = request.query_params.get("decided_by") == "true"
+        if tells_decided_by and limit_of(request) > MOST_DECIDED:
+            raise ValidationError({"limit": f"With decided_by ask for at most {MOST_DECIDED} at a time."})
         rows = self.filter_queryset(TRANSITIONS[of].objects.filter(segment=segment))
         page = cast(list[AnyTransition], self.paginate_queryset(rows) or [])
         people = {row.profile_id for row in page if isinstance(row, Transition)}
@@ -214,5 +239,6 @@ class TransitionActions(ApiViewSet):
             "identifiers": identifiers_of(people) if self.seat.may_see_people else None,
             "told": {row.pk: one for row, one in zip(page, tell(page, of), strict=True)},
             "has_rule": segment.kind == Segment.Kind.RULE,
+            "tells_decided_by": tells_decided_by,
         }
         return self.get_paginated_response(TransitionSerializer(page, many=True, context=context).data)

@@ -25,8 +25,8 @@ def shop() -> Shop:
     return Shop()
 
 
-def read(shop: Shop, segment: Segment) -> list[dict[str, Any]]:
-    return Reader(make_caller(shop.advertiser), segment).go_on()
+def read(shop: Shop, segment: Segment, **query: Any) -> list[dict[str, Any]]:
+    return Reader(make_caller(shop.advertiser), segment, **query).go_on()
 
 
 def outlooks(shop: Shop, segment: Segment) -> list[tuple[str, str | None, str | None]]:
@@ -110,3 +110,32 @@ def test_accounts_join_and_leave(shop: Shop) -> None:
     assert {joined["account"], left["account"]} == {accounts[0]["id"]}
     viewer = make_caller(shop.advertiser, Role.VIEWER, people=False)
     assert Reader(viewer, segment).go_on()[0]["identifiers"] is None
+
+
+def test_who_asks_is_told_which_condition_decided(shop: Shop) -> None:
+    """Of people and of accounts, by a fact and by time."""
+    segment = shop.segment("fans", {"all_of": [VIEWED, {"event": "purchase", "window": {"within": "9d"}}]})
+    for event, when in (("view", "05-01 10:00"), ("purchase", "05-02 10:00")):
+        shop.track("p", event, when)
+    sweep_at("05-12")
+    joined, left = read(shop, segment, decided_by="true")
+    assert (joined["decided_by"], left["decided_by"]) == ([["rule", "all_of", 1]], [["rule", "all_of", 0]])
+    assert [one["decided_by"] for one in read(shop, segment)] == [None, None]
+
+    either = shop.segment("buyers", {"any_of": [BOUGHT, {"event": "demo", "window": {"within": "9d"}}]}, of="account")
+    shop.track("q", "", "05-01 09:00", account="ACME")
+    shop.track("q", "demo", "05-03 10:00")
+    sweep_at("05-13")
+    joined, left = read(shop, either, decided_by="true")
+    assert (joined["decided_by"], left["decided_by"]) == ([["rule", "any_of", 1]], [["rule", "any_of", 1]])
+
+
+def test_so_many_conditions_are_not_looked_for_at_once(shop: Shop) -> None:
+    path = f"/segments/{make_segment(shop.advertiser).pk}/transitions"
+    caller = make_caller(shop.advertiser)
+    refused = caller.get(path, decided_by="true", limit=101)
+    assert refused.status_code == 400
+    assert "at most 100" in refused.content.decode()
+    assert caller.get(path, decided_by="true", limit=100).status_code == 200
+    assert caller.get(path, decided_by="false", limit=101).status_code == 200
+    assert caller.get(path, decided_by="perhaps").status_code == 400
