@@ -147,8 +147,8 @@ class Door:
             self._answer(connection, self._intake.refuse(received))
 
     def _receive_call(self, connection: Connection, request: Request, body: bytes) -> None:
-        """Receive a request of the HTTP API, or of the opt-out. A task costs as much as all that the door does with a
-        message of a page, so that one goes the way of the fires.
+        """Receive a request of the HTTP API, or of the opt-out. A message that comes alone goes the way of the fires,
+        without a task and a future.
         """
         if len(body) > LARGE_BODY_BYTES:
             self._keep(self._deliver_large(connection, request, body))

@@ -255,8 +255,8 @@ DURABLE_SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit
 UNSAFE_SETTINGS = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}
 
 
-# Between two statements glibc would give up to these bytes of memory back to the system, and ask for them again: a
-# tenth of the time of a batch.
+# glibc keeps so many free bytes for the next statement. By itself it gives nearly all of them back to the system, and
+# asks for them again: up to a tenth of the time of a batch.
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(8 * MEBIBYTE), "MALLOC_TOP_PAD_": str(MEBIBYTE)}
 
 

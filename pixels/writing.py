@@ -14,18 +14,18 @@ from pixels.stored import Stored
 
 # One statement for the fires and their counts. The counts' keys to advertiser and pixel vouch for the fires, too:
 # each row of fires has its row of counts here, and a key of its own would be looked up for every single fire.
-# What fires have in common is sent once, as a line, and each fire has the number of its own.
+# What fires have in common is sent once, and each fire has the number of its own.
 _PUT_FIRES = writes(
     """
     WITH fires AS (
         INSERT INTO pixels_fire (advertiser_id, pixel_id, outcome, reason, page_host, page_path, notes, actions,
             other, browser, device, country, id, received_at, profile_id, same)
-        SELECT (%s::bigint[])[f.line], (%s::bigint[])[f.line], (%s::text[])[f.line], (%s::text[])[f.line],
-            (%s::text[])[f.line], (%s::text[])[f.line], (%s::text[])[f.line]::text[], (%s::text[])[f.line]::jsonb,
-            (%s::text[])[f.line], (%s::text[])[f.line], (%s::text[])[f.line], (%s::text[])[f.line],
-            f.id, f.received_at, f.profile_id, f.same
+        SELECT (%s::bigint[])[f.common], (%s::bigint[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common],
+            (%s::text[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common]::text[],
+            (%s::text[])[f.common]::jsonb, (%s::text[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common],
+            (%s::text[])[f.common], f.id, f.received_at, f.profile_id, f.same
         FROM unnest(%s::int[], %s::uuid[], %s::timestamptz[], %s::uuid[], %s::text[])
-            f (line, id, received_at, profile_id, same)
+            f (common, id, received_at, profile_id, same)
     )
     INSERT INTO pixels_firedelta (advertiser_id, pixel_id, outcome, reason, page_host, page_path, hour, fires,
         last_at)
@@ -37,7 +37,7 @@ _PUT_IDS = writes("INSERT INTO pixels_factid (id, received_at) SELECT * FROM unn
 
 # Advertiser, pixel, outcome, reason, host and path of the page: what is counted by, beside the hour; then notes,
 # actions, `other`, browser, device and country. A plain tuple, because one is made and hashed for every fire.
-Line = tuple[int | None, int | None, Outcome, str, str, str, tuple[str, ...], str, str, str, str, str]
+Common = tuple[int | None, int | None, Outcome, str, str, str, tuple[str, ...], str, str, str, str, str]
 COUNTED = 6
 
 
@@ -60,13 +60,13 @@ def put_count(entry: Stored) -> Talk[None]:
 
 def _put(counted: Sequence[Stored], placed: Sequence[bool]) -> Statement:
     """Return the statement that counts fires, and writes those of them that are to have a row."""
-    known: dict[Line, int] = {}
-    numbers = [known.setdefault(_line_of(entry), len(known) + 1) for entry in counted]
-    lines = [*known]
+    known: dict[Common, int] = {}
+    numbers = [known.setdefault(_common_of(entry), len(known) + 1) for entry in counted]
+    commons = [*known]
     return _PUT_FIRES(
-        *_line_columns(lines),
+        *_common_columns(commons),
         *_fire_columns([*compress(counted, placed)], [*compress(numbers, placed)]),
-        *_count_columns(lines, numbers, [entry.fire.received_at for entry in counted]),
+        *_count_columns(commons, numbers, [entry.fire.received_at for entry in counted]),
     )
 
 
@@ -75,7 +75,7 @@ def _put_ids(entries: Sequence[Stored]) -> Statement:
     return _PUT_IDS(uuids([fire.id for fire in fires]), instants([fire.received_at for fire in fires]))
 
 
-def _line_of(entry: Stored) -> Line:
+def _common_of(entry: Stored) -> Common:
     fire = entry.fire
     return (
         fire.advertiser_id,
@@ -93,8 +93,8 @@ def _line_of(entry: Stored) -> Line:
     )
 
 
-def _line_columns(lines: Sequence[Line]) -> list[Value]:
-    advertisers, pixels, outcomes, reasons, hosts, paths, notes, *words = zip(*lines, strict=True)
+def _common_columns(commons: Sequence[Common]) -> list[Value]:
+    advertisers, pixels, outcomes, reasons, hosts, paths, notes, *words = zip(*commons, strict=True)
     literals = ["{" + ",".join(one) + "}" for one in notes]
     columns = (outcomes, reasons, hosts, paths, literals, *words)
     return [bigints(advertisers), bigints(pixels), *(texts(column) for column in columns)]
@@ -112,14 +112,14 @@ def _fire_columns(entries: Sequence[Stored], numbers: Sequence[int]) -> list[Val
     ]
 
 
-def _count_columns(lines: Sequence[Line], numbers: Sequence[int], times: Sequence[Instant]) -> list[Value]:
+def _count_columns(commons: Sequence[Common], numbers: Sequence[int], times: Sequence[Instant]) -> list[Value]:
     """Return the fires by what is counted and by hour, with their number and the last one's time."""
-    hours_of_lines = [(number, at - at % HOUR) for number, at in zip(numbers, times, strict=True)]
-    latest = dict(sorted(zip(hours_of_lines, times, strict=True), key=itemgetter(1)))
+    hourly = [(number, at - at % HOUR) for number, at in zip(numbers, times, strict=True)]
+    latest = dict(sorted(zip(hourly, times, strict=True), key=itemgetter(1)))
     counts: Counter[tuple[Any, ...]] = Counter()
     last_at: dict[tuple[Any, ...], Instant] = {}
-    for (number, hour), fires in Counter(hours_of_lines).items():
-        key = (*lines[number - 1][:COUNTED], hour)
+    for (number, hour), fires in Counter(hourly).items():
+        key = (*commons[number - 1][:COUNTED], hour)
         counts[key] += fires
         last_at[key] = max(last_at.get(key, hour), latest[number, hour])
     advertisers, pixels, *words, hours = zip(*counts, strict=True)

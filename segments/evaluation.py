@@ -172,26 +172,32 @@ def evaluate(asked: Sequence[Asked], at: Instant, *, is_crowd: bool = False) -> 
         yield [keep_from_switching(one.ruled.advertiser_id for one in asked)]
     for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
-        left = group
-        if is_crowd:
-            left = []
-            for one in group:
-                found = crowd(_question(one), at)
-                if found is None:
-                    left.append(one)
-                else:
-                    moved += yield from _bring_crowd(one, found, at)
-        answers = yield from ask([_question(one) for one in left], at)
-        until = [_known_until(one.ruled, at) for one in left]
-        told = [
-            (answer.id, one.ruled.segment_id, one.ruled.version, *one.about[answer.id], answer.ranges, known_until)
-            for answer in answers
-            for one, known_until in [(left[answer.number], until[answer.number])]
-        ]
-        if told:
-            (rows,) = yield [_bring(of, told, at)]
-            moved += [Moved(*row) for row in rows]
+        left = []
+        for one in group:
+            found = crowd(_question(one), at) if is_crowd else None
+            if found is None:
+                left.append(one)
+            else:
+                moved += yield from _bring_crowd(one, found, at)
+        moved += yield from _bring_each(of, left, at)
     return moved
+
+
+def _bring_each(of: Of, group: Sequence[Asked], at: Instant) -> Talk[list[Moved]]:
+    """Ask rules of one place, each about its own people, and bring what they say."""
+    if not group:
+        return []
+    answers = yield from ask([_question(one) for one in group], at)
+    until = [_known_until(one.ruled, at) for one in group]
+    told = [
+        (answer.id, one.ruled.segment_id, one.ruled.version, *one.about[answer.id], answer.ranges, known_until)
+        for answer in answers
+        for one, known_until in [(group[answer.number], until[answer.number])]
+    ]
+    if not told:
+        return []
+    (rows,) = yield [_bring(of, told, at)]
+    return [Moved(*row) for row in rows]
 
 
 def _question(asked: Asked) -> Question:
