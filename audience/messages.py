@@ -39,3 +39,4 @@ class Message(NamedTuple):
     account: str = ""  # the account's key that a group message proves
     previous: Key | None = None  # alias: the identifier whose profile goes into that of `proven`
     source_id: int | None = None  # the write key's row: whence an attribute comes
+    is_named: bool = True  # the id is of a messageId; what has none cannot be sent again as the same

@@ -39,7 +39,8 @@ class Recorded(NamedTuple):
 
 def questions(messages: Sequence[Message]) -> list[Statement]:
     """Return the statements with which `record` begins, for a caller who has something to ask beside them."""
-    return [remember(_told(messages)), locate(messages)]
+    named = _named(messages)
+    return [*([remember(named)] if named else []), locate(messages)]
 
 
 def record(messages: Sequence[Message], answers: Sequence[Rows] | None = None) -> Talk[list[Recorded]]:
@@ -50,9 +51,10 @@ def record(messages: Sequence[Message], answers: Sequence[Rows] | None = None) -
     """
     if not messages:
         return []
-    remembered, located = answers or (yield questions(messages))
+    *remembered, located = answers or (yield questions(messages))
+    are_first = iter(are_new(_named(messages), *remembered))
     ended: list[Recorded | None] = [
-        None if is_new else Recorded("duplicate") for is_new in are_new(_told(messages), remembered)
+        Recorded("duplicate") if message.is_named and not next(are_first) else None for message in messages
     ]
     yield from _drop_overfull(messages, ended)
     kept = [number for number, end in enumerate(ended) if end is None]
@@ -64,8 +66,9 @@ def record(messages: Sequence[Message], answers: Sequence[Rows] | None = None) -
     return [end for end in ended if end is not None]
 
 
-def _told(messages: Sequence[Message]) -> list[tuple[bytes, Instant]]:
-    return [(message.id, message.received_at) for message in messages]
+def _named(messages: Sequence[Message]) -> list[tuple[bytes, Instant]]:
+    """Return those that may come again under the same id. To remember others would take a tenth of their time."""
+    return [(message.id, message.received_at) for message in messages if message.is_named]
 
 
 def _drop_overfull(messages: Sequence[Message], ended: list[Recorded | None]) -> Talk[None]:

@@ -1,10 +1,11 @@
 """Which facts have come before: each sender's own id counts once in 8 days (pixels.md 1.12, 4.2)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from audience.columns import instants, uuids
 from audience.instants import HOUR, Instant
-from audience.talk import Rows, Statement, reads
+from audience.talk import Statement, reads
 
 REMEMBERED_DAYS = 8
 _DAY = 24 * HOUR
@@ -34,7 +35,7 @@ def remember(facts: Sequence[tuple[bytes, Instant]]) -> Statement:
     return _REMEMBER(uuids(list(days)), instants(list(days.values())), instants([oldest]))
 
 
-def are_new(facts: Sequence[tuple[bytes, Instant]], remembered: Rows) -> list[bool]:
+def are_new(facts: Sequence[tuple[bytes, Instant]], remembered: Sequence[tuple[Any, ...]] = ()) -> list[bool]:
     """Return for each fact whether it is new, by the rows of `remember`."""
     new = {id_ for (id_,) in remembered}
     answers = []

@@ -133,6 +133,7 @@ def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envel
         account=who.account,
         previous=who.previous,
         source_id=sender.key.id,
+        is_named=name != "",
     )
 
 

@@ -78,6 +78,18 @@ def test_a_repeated_message_makes_nobody(shop):
     assert names(shop) == {"browser:1"}
 
 
+def test_a_message_without_a_message_id_is_not_remembered(shop):
+    nameless = shop.message("browser:1", is_named=False)
+    named = shop.message("browser:1", number=77)
+
+    assert [end.outcome for end in record_all([nameless])] == ["applied"]
+    assert MessageId.objects.count() == 0
+    again = [nameless._replace(id=UUID(int=5).bytes), named, nameless._replace(id=UUID(int=6).bytes), named]
+    assert [end.outcome for end in record_all(again)] == ["applied", "applied", "applied", "duplicate"]
+    assert [row.id for row in MessageId.objects.all()] == [UUID(int=77)]
+    assert Event.all_advertisers.filter(advertiser=shop.advertiser).count() == 4
+
+
 def test_message_ids_are_remembered_for_eight_days(shop):
     message = shop.message("browser:1")
     record_all([message])
