@@ -113,7 +113,7 @@ class Door:
         last = self._loop.time() + LONGEST_ANSWER_SECONDS
         while self._loop.time() < last:
             self._site.close_idle()
-            if not self._site.connections:
+            if not self._site.connections and not self._tasks:  # of these some are about to be connections
                 break
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -197,6 +198,21 @@ def test_sigterm_while_the_database_is_away(database: Database, target: str, tmp
         door.start()
         door.settle()
         Book.read(tmp_path / "ledger").check(database.connect())
+
+
+def test_who_is_let_in_at_the_very_end_is_answered(database: Database, target: str, tmp_path: Path) -> None:
+    """A worker that stands still finds both at once when it goes on: a client at its door, and its time over."""
+    with RealDoor(database.url, tmp_path, MUSTER_DRAIN_SECONDS="2") as door:
+        (worker,) = door.workers()
+        told_at = time.time()
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: door.status("/health/ready") == 503, "it drains")
+        os.kill(worker, signal.SIGSTOP)
+        with socket.create_connection(("127.0.0.1", door.port), timeout=20) as client:
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            until(lambda: time.time() > told_at + 2.2, "its time is over")
+            os.kill(worker, signal.SIGCONT)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(("workers", "times"), [(1, 1), pytest.param(4, 10, marks=pytest.mark.long)])
