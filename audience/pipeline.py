@@ -9,7 +9,7 @@ libpq is used as its manual describes it (34.5 Pipeline Mode), through psycopg's
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -56,9 +56,6 @@ class Pipeline:
         self._results: list[pq.abc.PGresult] = []
         self._last_command: bytes | None = None
         self._answered: asyncio.Future[None] | None = None
-        # Who wants to know, and after how many results, that a transaction has only its COMMIT before it.
-        self._is_done: Callable[[], None] | None = None
-        self._done_after = 0
         self._libpq.nonblocking = 1
         self._libpq.enter_pipeline_mode()
         # Kept, because libpq forgets it when the connection is lost, and the loop must not wait for it any more.
@@ -77,12 +74,10 @@ class Pipeline:
     def close(self) -> None:
         self._lose(psycopg.OperationalError("The connection was closed."))
 
-    async def transact(self, talk: Talk[T], is_done: Callable[[], None] | None = None) -> T:
+    async def transact(self, talk: Talk[T]) -> T:
         """Hold a talk in a transaction. When it returns, the transaction is committed.
 
-        `is_done` is called when all of it is done and PostgreSQL is about to wait for its disk: time in which it can
-        do something else, over another connection. Raises what the database or the talk raises; then nothing of it
-        is kept.
+        Raises what the database or the talk raises; then nothing of it is kept.
         """
         waiting = [_BEGIN()]
         try:
@@ -102,7 +97,7 @@ class Pipeline:
             await self._roll_back()
             raise
         try:
-            await self._commit(waiting, is_done)
+            await self._ask([*waiting, _COMMIT()])
         except psycopg.Error as error:
             if self.is_closed and isinstance(error, psycopg.OperationalError):
                 raise OutcomeUnknown(str(error)) from error
@@ -112,14 +107,6 @@ class Pipeline:
         if self._last_command != b"COMMIT":
             raise psycopg.DatabaseError(f"COMMIT ended as {self._last_command!r}.")
         return result
-
-    async def _commit(self, waiting: Sequence[Statement], is_done: Callable[[], None] | None) -> None:
-        for statement in waiting:
-            self._send(statement)
-        if is_done is not None and self._sent:
-            self._libpq.send_flush_request()
-            self._is_done, self._done_after = is_done, len(self._sent)
-        await self._ask([_COMMIT()])
 
     async def _roll_back(self) -> None:
         if not self.is_closed and self._libpq.transaction_status != pq.TransactionStatus.IDLE:
@@ -191,9 +178,6 @@ class Pipeline:
                     answered.set_result(None)
                 else:
                     self._results.append(result)
-                    if self._is_done is not None and len(self._results) == self._done_after:
-                        self._is_done()
-                        self._is_done = None
         except psycopg.Error as error:
             self._lose(error)
 

@@ -1,7 +1,7 @@
 """Facts into the database: a batch in one transaction, tried again where that helps, split where one is poison."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import psycopg
@@ -68,30 +68,21 @@ class Commits:
         *,
         name: str,
         remembered: int = REMEMBERED_IDENTIFIERS,
-        memory: DoorMemory | None = None,
     ) -> None:
-        """`day_of` is the advertiser's local day of an instant; `name` is what PostgreSQL shows of the connection.
-
-        Two that never have facts of one person at the same time may share a memory.
-        """
+        """`day_of` is the advertiser's local day of an instant; `name` is what PostgreSQL shows of the connection."""
         self._conninfo = psycopg.conninfo.make_conninfo(
             conninfo, options=SESSION_OPTIONS, application_name=name, connect_timeout=CONNECT_SECONDS
         )
         self._day_of = day_of
         self._pipeline: Pipeline | None = None
-        self._memory = memory or DoorMemory(remembered)
+        self._memory = DoorMemory(remembered)
 
-    async def commit(
-        self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED, is_done: Callable[[], None] | None = None
-    ) -> list[Ended]:
-        """Store facts; return how each ended. Raises `DatabaseAway`.
-
-        `is_done` is called when a batch that is of one kind only waits for its disk (see `Pipeline.transact`).
-        """
+    async def commit(self, facts: Sequence[Fact], repeats: Repeats = Repeats.UNCHECKED) -> list[Ended]:
+        """Store facts; return how each ended. Raises `DatabaseAway`."""
         turns = [turn_of(fact) for fact in facts]
         try:
             if len({*turns}) == 1:
-                return await self._commit_or_split(facts, repeats, is_done)
+                return await self._commit_or_split(facts, repeats)
             ended: list[Iterator[Ended]] = [iter(())] * KINDS
             for turn in sorted({*turns}):
                 group = [fact for fact, its in zip(facts, turns, strict=True) if its == turn]
@@ -119,12 +110,10 @@ class Commits:
             self._pipeline.close()
             self._pipeline = None
 
-    async def _commit_or_split(
-        self, facts: Sequence[Fact], repeats: Repeats, is_done: Callable[[], None] | None = None
-    ) -> list[Ended]:
+    async def _commit_or_split(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
         """Commit a batch; split it where a fact is poison, until that one stands alone and is rejected."""
         try:
-            return await self._commit_once(facts, repeats, is_done)
+            return await self._commit_once(facts, repeats)
         except _POISON as error:
             if len(facts) == 1:
                 log.warning("fact_rejected", error=type(error).__name__)
@@ -133,12 +122,10 @@ class Commits:
             first = await self._commit_or_split(facts[:half], repeats)
             return [*first, *await self._commit_or_split(facts[half:], repeats)]
 
-    async def _commit_once(
-        self, facts: Sequence[Fact], repeats: Repeats, is_done: Callable[[], None] | None
-    ) -> list[Ended]:
+    async def _commit_once(self, facts: Sequence[Fact], repeats: Repeats) -> list[Ended]:
         for attempt in range(RETRIES):
             try:
-                done = await self._transact(self._storing(facts, repeats), is_done)
+                done = await self._transact(self._storing(facts, repeats))
             except psycopg.errors.UniqueViolation:
                 # Another process has stored one of them: look which, from now on.
                 if attempt == RETRIES - 1:
@@ -198,13 +185,13 @@ class Commits:
             break
         return stored
 
-    async def _transact(self, talk: Talk[T], is_done: Callable[[], None] | None = None) -> T:
+    async def _transact(self, talk: Talk[T]) -> T:
         async with asyncio.timeout(PATIENCE_SECONDS):
             if self._pipeline is not None and self._pipeline.is_closed:
                 self.close()
             if self._pipeline is None:
                 self._pipeline = await Pipeline.connect(self._conninfo)
-            return await self._pipeline.transact(talk, is_done)
+            return await self._pipeline.transact(talk)
 
 
 _AFTER: tuple[CrashPoint, CrashPoint] = ("batch.after_commit", "replay.after_commit")

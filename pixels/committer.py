@@ -1,8 +1,8 @@
 """Group commit: many facts, one transaction, the answers after it.
 
 Whatever has arrived is taken and committed at once; what arrives meanwhile is the next batch. There is no gather
-delay: measured, waiting 2 to 5 ms only lowers throughput. While PostgreSQL waits for its disk at the end of a batch,
-the next one begins over a second connection; facts of one person are never in both, so that their order is kept.
+delay: measured, waiting 2 to 5 ms only lowers throughput. Nor is there a second batch while PostgreSQL waits for its
+disk: that time is the other doors' of the machine, and two small batches cost more than one (measured: a tenth).
 
 While the database is away, or slower than facts come, the batch goes to the spool and is answered after its fsync. As
 long as the spool holds anything, all that is new queues up behind it, so that the order is kept.
@@ -19,10 +19,9 @@ from typing import Any
 import structlog
 
 from audience import metrics
-from audience.identity import Key
-from pixels.batch import DoorMemory, Ended, pending
-from pixels.commits import REMEMBERED_IDENTIFIERS, Commits, DatabaseAway
-from pixels.facts import Fact, Fire, Withdrawal
+from pixels.batch import Ended, pending
+from pixels.commits import Commits, DatabaseAway
+from pixels.facts import Fact
 from pixels.messages.arrivals import Kept
 from pixels.recovery import Recovery
 from pixels.spool import Spool, SpoolFull
@@ -40,32 +39,9 @@ REMEMBERED_BY_RECOVERY = 10_000
 PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 LAST_BYTES = 256 << 10  # about 600 fires
-LANES = 2  # one waits for its disk, one is being done; a third brought nothing
 
 Answers = list[tuple[Any, Ended | None]]
 Batch = list[tuple[Fact, Any]]
-
-
-class Lane:
-    """A connection with its batch, and the people in it."""
-
-    def __init__(self, commits: Commits) -> None:
-        self.commits = commits
-        self.people: set[Key] = set()
-
-
-class Turn:
-    """The right to have a batch done; it is given away once."""
-
-    def __init__(self, lock: asyncio.Lock) -> None:
-        """The lock is held."""
-        self._lock = lock
-        self._is_given = False
-
-    def give_away(self) -> None:
-        if not self._is_given:
-            self._is_given = True
-            self._lock.release()
 
 
 class Committer:
@@ -91,10 +67,7 @@ class Committer:
         self._queue: deque[tuple[Fact, Any]] = deque()
         self._news = asyncio.Event()
         self._is_ending = False
-        memory = DoorMemory(REMEMBERED_IDENTIFIERS)
-        self._lanes = [Lane(Commits(conninfo, day_of, name=name, memory=memory)) for _ in range(LANES)]
-        # Held by the lane whose batch is being done; one whose batch waits for its disk has given it away.
-        self._turn = asyncio.Lock()
+        self._commits = Commits(conninfo, day_of, name=name)
         self._spool_root, self._spool_bytes = spool_root, spool_bytes
         self._spool: Spool | None = None
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
@@ -134,11 +107,12 @@ class Committer:
         self._news.set()
 
     async def run(self) -> None:
-        """Commit until the end."""
+        """Commit one batch after the other until the end."""
         self._open_spool()
-        await asyncio.gather(*(lane.commits.open() for lane in self._lanes))
+        await self._commits.open()
         looking = asyncio.create_task(self._recovery.look_after_the_dead())
-        await asyncio.gather(*(self._work(lane) for lane in self._lanes))
+        while batch := await self._next_batch():
+            await self._store_and_answer(batch)
         await self._stop([looking, *([self._emptying] if self._emptying else [])])
 
     async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -147,75 +121,37 @@ class Committer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._recovery.close()
-        for lane in self._lanes:
-            lane.commits.close()
+        self._commits.close()
         self._disk.shutdown()
         if self._spool is not None:
             self._spool.close()
 
-    async def _work(self, lane: Lane) -> None:
-        """Take one batch after the other, each when it is this lane's turn."""
-        while True:
-            await self._turn.acquire()
-            turn = Turn(self._turn)
-            try:
-                batch = await self._next_batch(lane)
-                if not batch:
-                    return
-                await self._store_and_answer(lane, batch, turn)
-            finally:
-                turn.give_away()
-
-    async def _next_batch(self, lane: Lane) -> Batch:
-        """Return what has arrived, as soon as there is something; nothing at the end."""
-        while True:
-            batch = self._take(lane)
-            if batch or (self._is_ending and not self._queue):
-                return batch
-            if not self._queue:
-                metrics.set_queue(0)
+    async def _next_batch(self) -> Batch:
+        """Return all that has arrived, as soon as there is something; nothing at the end."""
+        if not self._queue:
+            metrics.set_queue(0)
+        while not self._queue and not self._is_ending:
             self._news.clear()
             await self._news.wait()
-
-    def _take(self, lane: Lane) -> Batch:
-        """Take all that has arrived, but for the people in the other lane's batch."""
         waiting = len(self._queue)
-        if not waiting:
-            return []
         metrics.set_queue(waiting)
         most = SPOOLED_AT_ONCE if waiting > LONG_QUEUE or self.is_spooling else BATCH_FACTS
-        elsewhere = set().union(*(other.people for other in self._lanes))
-        batch, held = [], []
-        for _ in range(min(waiting, most)):
-            one = self._queue.popleft()
-            people = _people(one[0])
-            if elsewhere.isdisjoint(people):
-                batch.append(one)
-                lane.people.update(people)
-            else:
-                held.append(one)
-                elsewhere.update(people)
-        self._queue.extendleft(reversed(held))
-        return batch
+        return [self._queue.popleft() for _ in range(min(waiting, most))]
 
-    async def _store_and_answer(self, lane: Lane, batch: Batch, turn: "Turn") -> None:
+    async def _store_and_answer(self, batch: Batch) -> None:
         facts = [fact for fact, _ in batch]
         stored: Sequence[Ended | None]
         try:
-            stored = await self._store(lane, facts, turn, is_long=len(facts) > BATCH_FACTS and not self.is_spooling)
+            stored = await self._store(facts, is_long=len(facts) > BATCH_FACTS and not self.is_spooling)
         except Exception:
             # The committer outlives everything: a dead one would leave every later fact without an answer.
             log.exception("batch_failed", facts=len(batch))
             metrics.count_refused("fault", len(batch))
-            lane.commits.close()
+            self._commits.close()
             stored = [None] * len(batch)
-        lane.people.clear()
-        self._news.set()
         self._answer([(waiter, one) for (_, waiter), one in zip(batch, stored, strict=True)])
 
-    async def _store(
-        self, lane: Lane, facts: Sequence[Fact], turn: "Turn", *, is_long: bool
-    ) -> Sequence[Ended | None]:
+    async def _store(self, facts: Sequence[Fact], *, is_long: bool) -> Sequence[Ended | None]:
         if is_long:
             return await self._keep(facts)
         if self.is_spooling:
@@ -223,12 +159,12 @@ class Committer:
                 # It may have been emptied while we waited.
                 if self.is_spooling:
                     return await self._write(facts)
-        return await self._commit(lane, facts, turn)
+        return await self._commit(facts)
 
-    async def _commit(self, lane: Lane, facts: Sequence[Fact], turn: "Turn") -> Sequence[Ended | None]:
+    async def _commit(self, facts: Sequence[Fact]) -> Sequence[Ended | None]:
         started = time.perf_counter()
         try:
-            stored = await lane.commits.commit(facts, is_done=turn.give_away)
+            stored = await self._commits.commit(facts)
         except DatabaseAway:
             return await self._keep(facts)
         _count(stored, commit_seconds=time.perf_counter() - started)
@@ -300,19 +236,6 @@ class Committer:
             self._spool = Spool(self._spool_root, most_bytes=self._spool_bytes)
         except OSError as error:
             log.error("no_spool", folder=str(self._spool_root), error=type(error).__name__)
-
-
-def _people(fact: Fact) -> Sequence[Key]:
-    """Return whom a fact names. Who of them is one and the same is found out in the database."""
-    if isinstance(fact, Fire):
-        return (fact.browser,) if fact.browser is not None else ()
-    if isinstance(fact, Withdrawal):
-        return fact.keys
-    message = fact.message
-    if message is None:
-        return ()
-    named = (message.own, message.previous, *message.linked, *message.proven)
-    return [key for key in named if key is not None]
 
 
 def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
