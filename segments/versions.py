@@ -232,44 +232,43 @@ def _meaning(part: Any) -> Any:
     return tuple(_meaning(one) for one in part) if isinstance(part, tuple) and type(part) is tuple else part
 
 
-# Who differs between the version that served and the one that does from this instant on. What was due by then is
-# published already.
+# Who differs between the version that served and the one that does from this instant on: `steps`. What was due by
+# then is published already. All parts see the rows as they were before.
 _SWITCH = """
-    WITH ask AS (
-        SELECT %(at)s::timestamptz AS at, %(advertiser)s::bigint AS advertiser_id, %(segment)s::bigint AS segment_id,
-            %(old)s::int AS old, %(new)s::int AS new
-    ), was AS MATERIALIZED (
-        SELECT m.profile_id, m.starts_at FROM segments_membership m JOIN ask
-            ON m.segment_id = ask.segment_id AND m.version = ask.old
-        WHERE m.starts_at <= ask.at AND ask.at < m.expires_at
-    ), comes AS MATERIALIZED (
-        SELECT m.profile_id FROM segments_membership m JOIN ask
-            ON m.segment_id = ask.segment_id AND m.version = ask.new
-        WHERE m.starts_at <= ask.at AND ask.at < m.expires_at
-    ), steps AS MATERIALIZED (
-        SELECT coalesce(w.profile_id, c.profile_id) AS profile_id, c.profile_id IS NOT NULL AS is_join
-        FROM was w FULL JOIN comes c ON c.profile_id = w.profile_id
-        WHERE w.profile_id IS NULL OR c.profile_id IS NULL
+    WITH was AS MATERIALIZED (
+        SELECT m.profile_id, m.starts_at FROM segments_membership m
+        WHERE m.segment_id = %(segment)s AND m.version = %(old)s
+            AND m.starts_at <= %(at)s AND %(at)s < m.expires_at
     ), joined AS (
-        UPDATE segments_membership m SET starts_at = ask.at, last_added_at = ask.at
-        FROM steps s CROSS JOIN ask WHERE s.is_join AND m.profile_id = s.profile_id
-            AND m.segment_id = ask.segment_id AND m.version = ask.new
+        UPDATE segments_membership m SET starts_at = %(at)s, last_added_at = %(at)s
+        WHERE m.segment_id = %(segment)s AND m.version = %(new)s
+            AND m.starts_at <= %(at)s AND %(at)s < m.expires_at
+            AND NOT EXISTS (SELECT FROM was w WHERE w.profile_id = m.profile_id)
+        RETURNING m.profile_id
     ), stayed AS (
         UPDATE segments_membership m SET starts_at = w.starts_at, last_added_at = w.starts_at
-        FROM was w JOIN comes c ON c.profile_id = w.profile_id CROSS JOIN ask
-        WHERE m.profile_id = w.profile_id AND m.segment_id = ask.segment_id AND m.version = ask.new
-            AND m.starts_at <> w.starts_at
+        FROM was w WHERE m.profile_id = w.profile_id AND m.segment_id = %(segment)s AND m.version = %(new)s
+            AND m.starts_at <= %(at)s AND %(at)s < m.expires_at AND m.starts_at <> w.starts_at
+    ), steps AS (
+        SELECT profile_id, TRUE AS is_join FROM joined
+        UNION ALL
+        SELECT w.profile_id, FALSE FROM was w WHERE NOT EXISTS (
+            SELECT FROM segments_membership m
+            WHERE m.profile_id = w.profile_id AND m.segment_id = %(segment)s AND m.version = %(new)s
+                AND m.starts_at <= %(at)s AND %(at)s < m.expires_at
+        )
     ), published AS (
         INSERT INTO segments_transition (advertiser_id, profile_id, segment_id, at, change, cause)
-        SELECT ask.advertiser_id, s.profile_id, ask.segment_id, ask.at,
-            CASE WHEN s.is_join THEN 'join' ELSE 'leave' END, %(cause)s
-        FROM steps s CROSS JOIN ask ON CONFLICT DO NOTHING
+        SELECT %(advertiser)s, profile_id, %(segment)s, %(at)s, CASE WHEN is_join THEN 'join' ELSE 'leave' END,
+            %(cause)s
+        FROM steps ON CONFLICT DO NOTHING
+    ), counted AS (
+        SELECT count(*) FILTER (WHERE is_join) AS joins, count(*) FILTER (WHERE NOT is_join) AS leaves FROM steps
     )
     INSERT INTO segments_segmentdelta (advertiser_id, segment_id, day, joins, leaves, loads, daily_uniques,
         monthly_uniques)
-    SELECT ask.advertiser_id, ask.segment_id, (ask.at AT TIME ZONE a.time_zone)::date,
-        count(*) FILTER (WHERE s.is_join), count(*) FILTER (WHERE NOT s.is_join), 0, 0, 0
-    FROM steps s CROSS JOIN ask JOIN audience_advertiser a ON a.id = ask.advertiser_id GROUP BY 1, 2, 3
+    SELECT a.id, %(segment)s, (%(at)s AT TIME ZONE a.time_zone)::date, c.joins, c.leaves, 0, 0, 0
+    FROM counted c JOIN audience_advertiser a ON a.id = %(advertiser)s WHERE c.joins + c.leaves > 0
 """
 
 
