@@ -30,7 +30,22 @@ class Column(bytes):
 
 
 class Uuids(Column):
-    """`uuid[]`"""
+    """`uuid[]`, also as `array_send` gives it. What is in it can be read where it holds some, and no NULL."""
+
+    def elements(self) -> list[bytes]:
+        return [self[at : at + 16] for at in range(24, len(self), 20)]
+
+    @property
+    def number(self) -> int:
+        return len(self) // 20 - 1
+
+    @property
+    def first(self) -> bytes:
+        return self[24:40]
+
+    @property
+    def last(self) -> bytes:
+        return self[-16:]
 
 
 class Bigints(Column):

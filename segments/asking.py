@@ -10,11 +10,11 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 from uuid import UUID
 
-from audience.columns import integers, texts, uuids
+from audience.columns import Uuids, integers, texts, uuids
 from audience.instants import Instant, moment
 from audience.talk import Statement, Talk, Template, Value, reads, writes
 from segments.rules.compiling.sql import Shape
-from segments.rules.timeline import Compiled, values_of
+from segments.rules.timeline import Compiled, Crowded, values_of
 from segments.rules.tree import Of
 
 # `asked` is a rule: its place in the question, its part of the profiles, and its values as the shape names them.
@@ -100,19 +100,15 @@ def _template(of: Of, shape: Shape) -> Template:
     return reads(_ASK.format(of=of, timeline=shape.text, arrays=arrays, columns="".join(names)))
 
 
-def crowd(question: Question, at: Instant) -> Crowd | None:
-    """Return a rule's answers about all profiles of a range of ids as a relation; None where it is asked of each.
+def crowd(crowded: Crowded, ids: Uuids, at: Instant) -> Crowd:
+    """Return a rule's answers about all profiles of a range of ids as a relation; `ids` are all of these, in order.
 
     The events of a range are read in one walk along the index: where people have few, that takes a fifth of the time.
     """
-    crowded = question.compiled.crowded
-    if crowded is None:
-        return None
-    ids = sorted(question.about)
-    first, last = (str(UUID(bytes=id_)) for id_ in (ids[0], ids[-1]))
+    first, last = str(UUID(bytes=ids.first)), str(UUID(bytes=ids.last))
     values = partial(values_of, as_of=moment(at), first=first, last=last)
     text = _CROWD.format(timeline=crowded.expression.text, joins=crowded.joins.text)
-    return Crowd(text, [*values(crowded.expression), uuids(ids), *values(crowded.joins)], first, last)
+    return Crowd(text, [*values(crowded.expression), ids, *values(crowded.joins)], first, last)
 
 
 def as_a_whole(statement: Statement) -> list[Statement]:

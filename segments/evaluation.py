@@ -8,10 +8,10 @@ built gets its rows in the same way; it has nothing to publish before it serves.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from audience.columns import bigints, instants, integers, texts, uuids
+from audience.columns import Uuids, bigints, instants, integers, texts, uuids
 from audience.instants import Instant, microseconds, moment
 from audience.talk import Statement, Talk, Template, reads, writes
-from segments.asking import Crowd, Question, as_a_whole, ask, crowd
+from segments.asking import Question, as_a_whole, ask, crowd
 from segments.models import Cause
 from segments.ranges import FOREVER
 from segments.rules.timeline import Compiled
@@ -161,25 +161,29 @@ class Asked(NamedTuple):
     place: int = 0
 
 
-def evaluate(asked: Sequence[Asked], at: Instant, *, is_crowd: bool = False) -> Talk[list[Moved]]:
+class AskedOfCrowd(NamedTuple):
+    """A rule that is asked about all profiles of a range of ids, which are given in order. It has to be `crowded`."""
+
+    ruled: Ruled
+    ids: Uuids
+    cause: Cause
+    place: int = 0
+
+
+def evaluate(asked: Sequence[Asked | AskedOfCrowd], at: Instant) -> Talk[list[Moved]]:
     """Bring memberships up to what rules say of the members; those of a place know the rows of lower ones.
 
-    The caller holds the locks of the members, and has stored all facts; none of them is later than `at`. A crowd is
-    all members of a range of ids.
+    The caller holds the locks of the members, and has stored all facts; none of them is later than `at`.
     """
     moved: list[Moved] = []
     if asked:
         yield [keep_from_switching(one.ruled.advertiser_id for one in asked)]
     for place, of in sorted({(one.place, one.ruled.of) for one in asked}):
         group = [one for one in asked if (one.place, one.ruled.of) == (place, of)]
-        left = []
         for one in group:
-            found = crowd(_question(one), at) if is_crowd else None
-            if found is None:
-                left.append(one)
-            else:
-                moved += yield from _bring_crowd(one, found, at)
-        moved += yield from _bring_each(of, left, at)
+            if isinstance(one, AskedOfCrowd):
+                moved += yield from _bring_crowd(one, at)
+        moved += yield from _bring_each(of, [one for one in group if isinstance(one, Asked)], at)
     return moved
 
 
@@ -205,15 +209,17 @@ def _question(asked: Asked) -> Question:
     return Question(ruled.segment_id, ruled.version, ruled.compiled, tuple(asked.about))
 
 
-def _bring_crowd(asked: Asked, found: Crowd, at: Instant) -> Talk[list[Moved]]:
-    """Bring what a rule says of a crowd, which is asked about for one reason, and for no fact's sake."""
-    ruled, (because, *_) = asked.ruled, {*asked.about.values()}
-    until = _known_until(ruled, at)
+def _bring_crowd(asked: AskedOfCrowd, at: Instant) -> Talk[list[Moved]]:
+    """Bring what a rule says of a crowd."""
+    ruled = asked.ruled
+    if ruled.compiled.crowded is None:
+        raise ValueError("This rule can only be asked of each.")
+    found, until = crowd(ruled.compiled.crowded, asked.ids, at), _known_until(ruled, at)
     statement = reads(_BRING_CROWD.replace(":crowd", found.text))(
         moment(at).isoformat(),
         ruled.segment_id,
         ruled.version,
-        str(because.cause.value),
+        str(asked.cause.value),
         "" if until is None else moment(until).isoformat(),
         *found.values,
         found.first,

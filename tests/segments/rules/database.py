@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from audience.columns import batch_cursor
+from audience.columns import batch_cursor, uuids
 from audience.instants import Instant, instant
 from audience.talk import Talk, reads, speak
 from segments import asking
@@ -43,9 +43,9 @@ def ask_many(
 def _ask_crowd(questions: Sequence[asking.Question], at: Instant) -> Talk[list[asking.Answer]]:
     """Ask as a build does, whose answers do not leave the database."""
     (question,) = questions
-    crowd = asking.crowd(question, at)
-    if crowd is None:
+    if (crowded := question.compiled.crowded) is None:
         return []
+    crowd = asking.crowd(crowded, uuids(sorted(question.about)), at)
     ask = reads(f"SELECT 0, a.profile_id, a.ranges::text FROM ({crowd.text}) a")
     (rows,) = yield asking.as_a_whole(ask(*crowd.values))
     return [asking.Answer(*row) for row in rows]

@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from audience.columns import batch_cursor
+from audience.columns import batch_cursor, uuids
 from audience.instants import instant
 from audience.models import Event
 from audience.partitions import make_partitions
 from pixels.commits import SESSION_OPTIONS
-from segments.evaluation import Asked, Because, evaluate
+from segments.evaluation import AskedOfCrowd, evaluate
 from segments.models import Cause, RuleVersion
 from segments.rulebook import entry_of
 from segments.rules.reading.rules import read
@@ -78,8 +78,7 @@ def plan_of_crowd(node, advertiser):
     segment = make_ruled(advertiser, node=node)
     ruled = entry_of(RuleVersion.all_advertisers.get(segment=segment)).ruled
     everybody = sorted(id_.bytes for id_ in Event.all_advertisers.values_list("profile_id", flat=True).distinct())
-    asked = Asked(ruled, dict.fromkeys(everybody, Because(Cause.EDIT)))
-    talk = evaluate([asked], instant(NOON), is_crowd=True)
+    talk = evaluate([AskedOfCrowd(ruled, uuids(everybody), Cause.EDIT)], instant(NOON))
     next(talk)  # the lock
     with transaction.atomic(), batch_cursor(connection.connection) as cursor:
         for template, values in talk.send([]):
