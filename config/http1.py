@@ -39,32 +39,32 @@ class Message:
     the most that is kept.
     """
 
-    __slots__ = ("_fields", "_repeated", "body", "is_last", "method", "target")
+    __slots__ = ("_repeated", "body", "fields", "is_last", "method", "target")
 
     def __init__(self, target: bytes) -> None:
         self.method = "GET"
         self.target = target
         self.body = b""
         self.is_last = False
-        self._fields: dict[bytes, bytes] = {}
+        # The first one of each name; few of them are ever asked for.
+        self.fields: dict[bytes, bytes] = {}
         self._repeated: list[tuple[bytes, bytes]] = []
 
-    def add(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in self._fields:
-            self._repeated.append((name, value))
-        else:
-            self._fields[name] = value
+    def repeat(self, name: bytes, value: bytes) -> None:
+        """Add a field of a name that is there already."""
+        self._repeated.append((name, value))
 
     def get(self, name: str, /) -> str | None:
         """Return the first value of a field."""
-        value = self._fields.get(name.encode())
+        value = self.fields.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
     def get_all(self, name: str, /) -> list[str]:
         first = self.get(name)
         if first is None:
             return []
+        if not self._repeated:
+            return [first]
         return [first, *(value.decode("latin-1") for one, value in self._repeated if one == name.encode())]
 
     def path_and_query(self) -> tuple[str, str]:
@@ -280,7 +280,11 @@ class Connection(asyncio.Protocol):
             self._read.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._read.add(name, value)  # type: ignore[union-attr]  # a head begins with its URL
+        message, name = self._read, name.lower()
+        if name in (fields := message.fields):  # type: ignore[union-attr]  # a head begins with its URL
+            message.repeat(name, value)  # type: ignore[union-attr]
+        else:
+            fields[name] = value
 
     def on_body(self, part: bytes) -> None:
         if self._body_bytes <= self._site.body_bytes:

@@ -75,13 +75,20 @@ LINE_TOO_LONG = text_answer(414, "The address is too long.\n")
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
-_SHIFTS = range(120, -1, -10)
+_LOW = (1 << 60) - 1
 
 
 def crockford(fire_id: bytes) -> str:
     """Return a UUID's 16 bytes as 26 digits of Crockford's base 32, which sort as the UUIDs do."""
-    value, pairs = int.from_bytes(fire_id), _PAIRS
-    return "".join([pairs[value >> shift & 1023] for shift in _SHIFTS])
+    value, of = int.from_bytes(fire_id), _PAIRS
+    high, low = value >> 60, value & _LOW  # to shift numbers of one word each is twice as fast
+    # fmt: off
+    return "".join((
+        of[high >> 60], of[high >> 50 & 1023], of[high >> 40 & 1023], of[high >> 30 & 1023], of[high >> 20 & 1023],
+        of[high >> 10 & 1023], of[high & 1023], of[low >> 50], of[low >> 40 & 1023], of[low >> 30 & 1023],
+        of[low >> 20 & 1023], of[low >> 10 & 1023], of[low & 1023],
+    ))
+    # fmt: on
 
 
 _VALUE_OF_DIGIT = {digit: value for value, digit in enumerate(_DIGITS)}

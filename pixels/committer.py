@@ -11,7 +11,7 @@ long as the spool holds anything, all that is new queues up behind it, so that t
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pixels.batch import Ended, pending
 from pixels.commits import Commits, DatabaseAway
 from pixels.facts import Fact
 from pixels.messages.arrivals import Kept
+from pixels.reasons import Outcome
 from pixels.recovery import Recovery
 from pixels.spool import Spool, SpoolFull
 from pixels.stored import Stored
@@ -240,7 +241,11 @@ class Committer:
 
 def _count(stored: Sequence[Ended], *, commit_seconds: float) -> None:
     messages = [one for one in stored if isinstance(one, Kept)]
-    fires = Counter([(str(one.outcome), str(one.reason or "")) for one in stored if isinstance(one, Stored)])
-    metrics.count_batch(fires, facts=len(stored), commit_seconds=commit_seconds)
+    fires = Counter([(one.outcome, one.reason) for one in stored if isinstance(one, Stored)])
+    metrics.count_batch(_named(fires), facts=len(stored), commit_seconds=commit_seconds)
     if messages:
-        metrics.count_messages(Counter([(str(one.outcome), str(one.reason or "")) for one in messages]))
+        metrics.count_messages(_named(Counter([(one.outcome, one.reason) for one in messages])))
+
+
+def _named(ends: Mapping[tuple[Outcome, Any], int]) -> dict[tuple[str, str], int]:
+    return {(str(outcome), str(reason or "")): number for (outcome, reason), number in ends.items()}

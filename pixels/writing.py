@@ -22,7 +22,7 @@ _PUT_FIRES = writes(
             other, browser, device, country, id, received_at, profile_id, same)
         SELECT (%s::bigint[])[f.common], (%s::bigint[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common],
             (%s::text[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common]::text[],
-            (%s::text[])[f.common]::jsonb, (%s::text[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common],
+            (%s::jsonb[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common], (%s::text[])[f.common],
             (%s::text[])[f.common], f.id, f.received_at, f.profile_id, f.same
         FROM unnest(%s::int[], %s::uuid[], %s::timestamptz[], %s::uuid[], %s::text[])
             f (common, id, received_at, profile_id, same)

@@ -16,7 +16,7 @@ from audience.instants import Instant
 from audience.memory import Memory
 from audience.talk import Statement, writes
 from segments.changes import Asked, DayOf, Intervals, RowKey
-from segments.membership import Interval
+from segments.membership import Change, Interval
 from segments.models import Segment
 
 # A changed row costs its batch another try, and resting costs each batch a round trip.
@@ -88,15 +88,19 @@ class Renewals:
         known = self._memory.recall({one.key for one in asked})
         rows: Intervals = {}
         doubtful = set()
-        for one in asked:
-            key = one.key
+        for advertiser_id, key, change, at, _ in asked:
             row = known.get(key)
-            if row is None or key[0] not in losses or key in rows or not _is_renewal(row, one, day_of):
+            if row is None or key[0] not in losses or key in rows or not _is_renewal(row, change, at):
                 doubtful.add(key[0])
-            else:
-                at = one.at
-                end = _end(one) or row.expires_at
-                rows[key] = Interval(row.starts_at, end, row.value, at, at, row.sweep_at)
+                continue
+            # Others can only have added it later than we know: on this day it has been counted.
+            day, (starts_at, end, value, last_added_at, _, sweep_at) = day_of(advertiser_id, at), row
+            if last_added_at is None or not day.starts_at <= last_added_at < day.ends_at:
+                doubtful.add(key[0])
+                continue
+            if change.refire != Segment.Refire.KEEP:
+                end = at + change.lifetime
+            rows[key] = Interval(starts_at, end, value, at, at, sweep_at)
         return {key: row for key, row in rows.items() if key[0] not in doubtful} if doubtful else rows
 
     def keep(self, rows: Intervals) -> None:
@@ -116,16 +120,11 @@ class Renewals:
         self._memory.forget(keys)
 
 
-def _is_renewal(row: Interval, asked: Asked, day_of: DayOf) -> bool:
-    """Say whether an add to a row leaves open nothing but whether it is still one that holds."""
-    change, at = asked.change, asked.at
-    if change.do != "add" or not row.holds_at(at) or row.sweep_at is None or row.last_added_at is None:
+def _is_renewal(row: Interval, change: Change, at: Instant) -> bool:
+    """Say whether an add to a row leaves open nothing but whether it is still one that holds, and the day."""
+    if change.do != "add" or row.sweep_at is None or not row.starts_at <= at < row.expires_at:
         return False
-    if change.value is not None and change.re_add != Segment.ReAdd.REPLACE:
-        return False
-    # Others can only have added it later than we know: on this day it has been counted.
-    day = day_of(asked.advertiser_id, at)
-    return day.starts_at <= row.last_added_at < day.ends_at
+    return change.value is None or change.re_add == Segment.ReAdd.REPLACE
 
 
 def lock(asked: Sequence[Asked]) -> Statement:
