@@ -55,6 +55,26 @@ def clean_object(value: object) -> Object:
     return cleaned
 
 
+def clean_dump(value: object) -> str:
+    """Return the same as JSON text. Most objects are small and plain, and their text shows it. Raises `BadValue`."""
+    text = _plain(value) if isinstance(value, dict) else None
+    return dump(clean_object(value)) if text is None else text
+
+
+def _plain(value: Object) -> str | None:
+    """Return the JSON text of an object in which nothing can be wrong; None where something may be.
+
+    None of its names and texts is longer than the whole, it is nested no deeper than it has brackets, and a number
+    that is too large is written as null.
+    """
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # lone surrogates, numbers of more than 64 bits
+        return None
+    is_large = len(text) > LONGEST_NAME or text.count(b"{") + text.count(b"[") > DEPTH
+    return None if is_large or b"null" in text or b"\\u0000" in text else text.decode()
+
+
 def clean_text(value: object, longest: int) -> str:
     """Return a text, empty where there is none; whole numbers are taken as their digits. Raises `BadValue`."""
     if value is None:

@@ -3,7 +3,7 @@
 Promise: only a value that we have signed names a browser; nobody can choose one.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from audience.identity import Key
 from audience.instants import Instant, unix_days
@@ -17,8 +17,7 @@ from pixels.steps import Request
 HEADER = "muster-id"
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(NamedTuple):
     """The browser of one request. `set_cookie` and `new_id` tell a browser that has just got its id."""
 
     key: Key

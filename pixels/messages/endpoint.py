@@ -5,7 +5,7 @@ The order of checks: method, size and JSON, write key, origin, rate; then each m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from audience.context.place import Places
@@ -62,8 +62,7 @@ class CallLimits:
     per_server_key: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """Messages that wait for their commit, and what their answer needs beside it."""
 
     reads: Sequence[Read]
@@ -93,14 +92,14 @@ class PostedFires:
     sent: Sequence[Named]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A request whose key is known. `is_listed`: it comes from a page of the advertiser's own list."""
 
     request: Request
     key: KnownWriteKey
     owner: KnownAdvertiser
     host_owner: KnownAdvertiser | None
+    origin: str | None
     is_listed: bool
     at: Instant
 
@@ -179,9 +178,10 @@ class MessageEndpoint:
                 return replies.refusal(RequestError.ORIGIN_NOT_ALLOWED)
             if not self._is_within_rate(call):
                 raise Refused(RequestError.RATE_LIMITED)
-            if (no := self._no(call, content)) is not None:
+            told = told_id(content)
+            if (no := self._no(call, told)) is not None:
                 return self._suppressed(call, len(messages_of(content, kind)), no, headers)
-            sending = self._sending(call, content)
+            sending = self._sending(call, content, told)
             reads = read_request(content, kind, self._sender(call, sending), size=len(unpacked))
         except Refused as refused:
             return replies.refusal(refused.error, headers)
@@ -204,15 +204,16 @@ class MessageEndpoint:
         own = OwnSegments(sending.key) if may_read else None
         return Posted(reads, arrivals, headers, sending.new_id, shows_segments, own)
 
-    def _no(self, call: _Call, content: Object) -> No | None:
+    def _no(self, call: _Call, told: str | None) -> No | None:
         """Return what the browser that sends has said by its cookie. A server has none that it could mean.
 
+        `told` is the signed id that its page has kept.
         1.4 belongs here: consent, from context, query and headers.
         """
         if call.key.is_server:
             return None
         picture = self._catalogue.picture
-        return said_before(self._cookies, call.request.cookies(), picture, call.host_owner, told_id(content))
+        return said_before(self._cookies, call.request.cookies(), picture, call.host_owner, told)
 
     def _suppressed(self, call: _Call, number: int, no: No, headers: list[Header]) -> Posted:
         reads, arrivals = suppress(number, call.key, call.at)
@@ -221,11 +222,10 @@ class MessageEndpoint:
         shows_segments = "segments=1" in call.request.query.split("&")
         return Posted(reads, arrivals, headers, None, shows_segments, None, withdrawal)
 
-    def _sending(self, call: _Call, content: Object) -> Sending | None:
+    def _sending(self, call: _Call, content: Object, told: str | None) -> Sending | None:
         """Return the browser that sends; a page's that has no id of any kind gets one."""
-        found = self._browser(call, told_id(content))
-        is_page = not call.key.is_server and call.request.headers.get("origin") is not None
-        if found is None and is_page and names_nobody(content):
+        found = self._browser(call, told)
+        if found is None and not call.key.is_server and call.origin is not None and names_nobody(content):
             is_first_party = call.host_owner is not None
             return new_browser(self._cookies, call.request, call.owner, call.at, is_first_party=is_first_party)
         return found
@@ -321,7 +321,8 @@ class MessageEndpoint:
         host_owner = self._host_owner(request)
         key = self._key(host_owner, text)
         owner = self._catalogue.picture.advertisers[key.advertiser_id]
-        return _Call(request, key, owner, host_owner, self._is_listed(request.headers.get("origin"), owner), now())
+        origin = request.headers.get("origin")
+        return _Call(request, key, owner, host_owner, origin, self._is_listed(origin, owner), now())
 
     def _host_owner(self, request: Request) -> KnownAdvertiser | None:
         return owner_of_host(request, self._catalogue.picture)

@@ -1,7 +1,6 @@
 """From JSON values to messages: each is read for itself, so that a bad one holds back no other."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
 from audience.context.page import read_address
@@ -10,7 +9,17 @@ from audience.context.texts import text_of
 from audience.ids import uuid7_bytes
 from audience.instants import unix_milliseconds
 from audience.messages import Kind, Message
-from audience.values import LARGEST_BYTES, LONGEST_NAME, BadValue, Object, check_size, clean_object, clean_text, dump
+from audience.values import (
+    LARGEST_BYTES,
+    LONGEST_NAME,
+    BadValue,
+    Object,
+    check_size,
+    clean_dump,
+    clean_object,
+    clean_text,
+    dump,
+)
 from pixels.messages import identities
 from pixels.messages.bodies import EVENTS
 from pixels.messages.errors import Bad, MessageError, Refused, RequestError
@@ -32,8 +41,7 @@ class Look(NamedTuple):
     page_host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One message of a request: good, or refused with an error. `name` is its messageId as far as it can be read."""
 
     name: str
@@ -42,8 +50,7 @@ class Read:
     error: MessageError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What a batch says for all its messages."""
 
     context: Object
@@ -127,7 +134,7 @@ def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envel
         linked=who.linked,
         proven=who.proven,
         event=event,
-        properties=dump(properties),
+        properties=properties,
         context=dump(context_of(context, sender.seen, sender.keeping, places=sender.places)),
         traits=dump(who.traits),
         account=who.account,
@@ -137,18 +144,18 @@ def _message(raw: Object, kind: Kind, name: str, sender: Sender, envelope: Envel
     )
 
 
-def _event(raw: Object, kind: Kind) -> tuple[str, Object]:
-    """Return the event that a message is, and its properties; nothing for those that are none."""
+def _event(raw: Object, kind: Kind) -> tuple[str, str]:
+    """Return the event that a message is, and the JSON of its properties; nothing for those that are none."""
     if kind == "track":
-        return _event_name(raw.get("event")), clean_object(raw.get("properties"))
+        return _event_name(raw.get("event")), clean_dump(raw.get("properties"))
     if kind not in _VIEWS:
-        return "", {}
+        return "", "{}"
     properties = cut_addresses(clean_object(raw.get("properties")))
     for field in ("name", "category"):
         said = clean_text(raw.get(field), LONGEST_NAME)
         if said:
             properties.setdefault(field, said)
-    return kind, properties
+    return kind, dump(properties)
 
 
 def _event_name(value: object) -> str:

@@ -1,8 +1,8 @@
 """What the HTTP API answers (pixels.md 4.4)."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pixels.answers import COMMON_HEADERS, Answer, Header
@@ -11,14 +11,18 @@ from pixels.messages.errors import STATUS, MessageError, RequestError
 from pixels.messages.reading import Read
 from pixels.reasons import Outcome
 
+_JSON_HEADERS: list[Header] = [("content-type", "application/json"), *COMMON_HEADERS]
 BUSY_SECONDS = 5
 RATE_SECONDS = 60
 _RETRY_AFTER = {RequestError.BUSY: BUSY_SECONDS, RequestError.RATE_LIMITED: RATE_SECONDS}
 
 
 def json_answer(status: int, body: dict[str, Any], headers: Sequence[Header] = ()) -> Answer:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Answer(status, [("content-type", "application/json"), *COMMON_HEADERS, *headers], text.encode())
+    return Answer(status, [*_JSON_HEADERS, *headers], _written(body))
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def refusal(error: RequestError, headers: Sequence[Header] = ()) -> Answer:
@@ -38,20 +42,33 @@ def reply(reads: Sequence[Read], kept: Sequence[Kept], more: dict[str, Any], hea
         for index, (read, one) in enumerate(zip(reads, kept, strict=True))
         if one.error is not None
     ]
-    outcomes = Counter(one.outcome for one in kept if one.error is None)
-    pending = outcomes[Outcome.PENDING]
-    body: dict[str, Any] = {
-        "success": len(rejected) < len(reads),
-        "accepted": outcomes[Outcome.APPLIED],
-        "duplicate": outcomes[Outcome.DUPLICATE],
-        "suppressed": outcomes[Outcome.SUPPRESSED],
-        **({"pending": pending} if pending else {}),
-        "rejected": rejected,
-    }
+    ends = [one.outcome for one in kept if one.error is None]
+    numbers = (ends.count(Outcome.APPLIED), ends.count(Outcome.DUPLICATE), ends.count(Outcome.SUPPRESSED),
+        ends.count(Outcome.PENDING))  # fmt: skip
+    if not rejected and not more:
+        return Answer(200, [*_JSON_HEADERS, *headers], _counted(*numbers))
+    body = _numbers(*numbers) | {"success": len(rejected) < len(reads), "rejected": rejected}
     if len(rejected) == len(reads):
         first = {name: rejected[0][name] for name in ("code", "message")}
         return json_answer(400, first | body, headers)
     return json_answer(200, body | more, headers)
+
+
+@lru_cache(1024)
+def _counted(accepted: int, duplicate: int, suppressed: int, pending: int) -> bytes:
+    """Return the body of nearly every answer: nothing was wrong."""
+    return _written(_numbers(accepted, duplicate, suppressed, pending))
+
+
+def _numbers(accepted: int, duplicate: int, suppressed: int, pending: int) -> dict[str, Any]:
+    return {
+        "success": True,
+        "accepted": accepted,
+        "duplicate": duplicate,
+        "suppressed": suppressed,
+        **({"pending": pending} if pending else {}),
+        "rejected": [],
+    }
 
 
 def _rejection(index: int, read: Read, error: MessageError) -> dict[str, Any]:

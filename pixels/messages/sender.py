@@ -20,7 +20,7 @@ class KnownWriteKey:
     are_origins_enforced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sender:
     """A request's key and what comes with it. `browser` is that of its own cookie or of its signed SDK id."""
 

@@ -27,7 +27,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
-        self.held: list[tuple[Connection, str]] = []
+        self.held: list[tuple[Connection, Message]] = []
         self.site = Site(self._receive, body_bytes=BODY_BYTES)
         self.port = 0
 
@@ -35,14 +35,14 @@ class Desk:
         path, query = message.path_and_query()
         self.received.append((message.method, path, query, message.body))
         if path.startswith("/later"):
-            self.held.append((connection, path))
+            self.held.append((connection, message))
         else:
             connection.answer(answer_of(path))
 
     def answer_held(self) -> None:
         held, self.held = self.held, []
-        for connection, path in held:
-            connection.answer(answer_of(path))
+        for connection, message in held:
+            connection.answer(answer_of(message.path_and_query()[0]))
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -376,14 +376,23 @@ def test_any_bytes_get_an_answer_or_an_end(sent):
 
 
 def test_fields_by_name():
-    message = Message(b"/")
-    for name, value in ((b"Cookie", b"a=1"), (b"X-One", b"caf\xe9"), (b"cookie", b"b=2"), (b"COOKIE", b"c=3")):
-        message.add(name, value)
-    assert message.get("cookie") == "a=1"
-    assert message.get_all("cookie") == ["a=1", "b=2", "c=3"]
-    assert message.get("x-one") == "café"
-    assert message.get("other") is None
-    assert message.get_all("other") == []
+    async def talk(desk: Desk) -> None:
+        _, writer = await desk.connect()
+        fields = b"Cookie: a=1\r\nX-One: caf\xe9\r\ncookie: b=2\r\nCOOKIE: c=3\r\n"
+        writer.write(b"GET /later HTTP/1.1\r\n" + fields + b"\r\n")
+        while not desk.held:
+            await asyncio.sleep(0.001)
+        connection, message = desk.held.pop()
+        assert message.get("cookie") == "a=1"
+        assert message.get_all("cookie") == ["a=1", "b=2", "c=3"]
+        assert message.get("x-one") == "café"
+        assert message.get_all("x-one") == ["café"]
+        assert message.get("other") is None
+        assert message.get_all("other") == []
+        connection.answer(NOT_FOUND)
+        writer.close()
+
+    at_desk(talk)
 
 
 def test_an_answer_from_elsewhere_is_written_as_it_is():
