@@ -28,11 +28,7 @@ _CROWD = "SELECT s.profile_id, {timeline} AS ranges FROM unnest(%s::uuid[]) AS s
 # The plan is made for each crowd, by how many it is. What is known of a column of UUIDs does not tell how many lie in
 # a small range; now and then the answer is one, and each of 10,000 profiles is looked for among all: a chunk then
 # takes fifty times as long. Other statements keep their plans: those behind foreign keys are run for each row.
-_JOIN_AS_A_WHOLE = [
-    writes("SET LOCAL plan_cache_mode = force_custom_plan")(),
-    writes("SET LOCAL enable_nestloop = off")(),
-]
-_JOIN_FREELY = [writes("RESET plan_cache_mode")(), writes("RESET enable_nestloop")()]
+_SET_PLANNER = writes("SELECT set_config('plan_cache_mode', %s, TRUE), set_config('enable_nestloop', %s, TRUE)")
 
 
 class Question(NamedTuple):
@@ -113,4 +109,4 @@ def crowd(crowded: Crowded, ids: Uuids, at: Instant) -> Crowd:
 
 def as_a_whole(statement: Statement) -> list[Statement]:
     """Return a statement about a crowd with what lets it be planned as one."""
-    return [*_JOIN_AS_A_WHOLE, statement, *_JOIN_FREELY]
+    return [_SET_PLANNER("force_custom_plan", "off"), statement, _SET_PLANNER("auto", "on")]

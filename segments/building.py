@@ -30,7 +30,7 @@ from segments.versions import follow_clocks, switch
 
 log = structlog.get_logger(__name__)
 
-CHUNK_PROFILES = 10_000
+CHUNK_PROFILES = 12_000  # locked for 60 ms
 # Where fewer entries of the index than this lie between a profile and the next one of the advertiser, all of them are
 # read in one walk; else each condition reads those that it needs of each profile.
 WALKED_ENTRIES = 50
@@ -38,13 +38,9 @@ WALKED_ENTRIES = 50
 HEARD_AFTER = timedelta(seconds=3)
 # Any number that no other advisory lock of ours has.
 _ONE_BUILDER = 0xB11D
-_SETTINGS = (
-    # To compile a large rule to machine code would take longer than a chunk runs.
-    "SET LOCAL jit = off",
-    # A server that dies may lose the last chunks, and with each of them that it was done. The switch waits for its
-    # disk, and that for all before it.
-    "SET LOCAL synchronous_commit = off",
-)
+# To compile a large rule to machine code would take longer than a chunk runs. A server that dies may lose the last
+# chunks, and with each of them that it was done; the switch waits for its disk, and that for all before it.
+_SETTINGS = "SELECT set_config('jit', 'off', TRUE), set_config('synchronous_commit', 'off', TRUE)"
 # The ids go back as they came: to make values of them, and an array of these, took a tenth of a build.
 _CHUNK = """
     SELECT array_send(array_agg(id)) FROM (
@@ -162,8 +158,7 @@ def _walk(version: RuleVersion, entries: list[Entry], cause: Cause, now: datetim
             if found is None:
                 return False
             with batch_cursor(connection.connection) as cursor:
-                for setting in _SETTINGS:
-                    cursor.execute(setting)
+                cursor.execute(_SETTINGS)
                 chunk = [found.advertiser_id, str(found.built_to or _FIRST), CHUNK_PROFILES]
                 cursor.execute(about(of, _CHUNK), chunk)
                 ((sent,),) = cursor.fetchall()
