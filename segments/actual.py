@@ -19,6 +19,7 @@ from segments.rules.compiling.known import attribute_value
 from segments.rules.compiling.scene import Scene, Surroundings
 from segments.rules.compiling.spans import Span, forgotten_after
 from segments.rules.compiling.sql import AS_OF_SQL, Sql, bigint, sql, text
+from segments.rules.money import is_money
 from segments.rules.timeline import compile_node
 from segments.rules.tree import (
     AttributeCondition,
@@ -66,7 +67,7 @@ def say(node: Node, fact: str | None, teller: Teller) -> Actual:
 
 def _events(node: EventCondition, scene: Scene) -> Sql:
     found = events.pool(scene, node.events, node.zone, node.window)
-    number = Sql("NULL::jsonb")
+    number, left_out = Sql("NULL::jsonb"), Sql("0")
     if node.which != "any" and not found.is_dated:
         # The one event decides, whether its span covers the time or not.
         kept = forgotten_after(Span(X), X, scene.surroundings.retention)
@@ -76,13 +77,15 @@ def _events(node: EventCondition, scene: Scene) -> Sql:
         rows = sql(
             "SELECT * FROM ({rows}) q WHERE q.r @> {as_of}", rows=events.spans(found, _COLUMNS), as_of=AS_OF_SQL
         )
-        number = _number(node, found)
+        number, left_out = _number(node, found), _left_out(node, found)
     return sql(
-        """(SELECT jsonb_build_object('count', count(*), 'number', {number}, 'events', jsonb_agg(
+        """(SELECT jsonb_build_object('count', count(*), 'number', {number}, 'left_out', {left_out},
+            'events', jsonb_agg(
             jsonb_build_object('id', q.id, 'name', q.name, 'at', q.at)) FILTER (WHERE q.place <= {most}))
         FROM (SELECT q.*, row_number() OVER (ORDER BY q.at DESC, q.id DESC) AS place
             FROM ({rows}) q ORDER BY place) q)""",
         number=number,
+        left_out=left_out,
         most=bigint(EVENTS_SHOWN),
         rows=rows,
     )
@@ -97,9 +100,23 @@ def _number(node: EventCondition, found: events.Pool) -> Sql:
             chosen, reader = "count(DISTINCT q.v)", "segments_key({value})"
         case Count():
             return Sql("NULL::jsonb")
-    values = steps.flat(events.spans(found, [("v", events.event_value(found, name))]), name, reader)
+    value = events.event_number if isinstance(node.aggregate, Amount) else events.event_value
+    values = steps.flat(events.spans(found, [("v", value(found, name))]), name, reader)
     return sql(
         f"(SELECT to_jsonb({chosen}) FROM ({{values}}) q WHERE q.r @> {{as_of}})", values=values, as_of=AS_OF_SQL
+    )
+
+
+def _left_out(node: EventCondition, found: events.Pool) -> Sql:
+    """Return of how many events that count the amount does not, because it is in another currency."""
+    if not isinstance(node.aggregate, Amount) or not is_money(node.aggregate.of):
+        return Sql("0")
+    name = node.aggregate.of
+    columns = [("said", events.event_value(found, name)), ("v", events.event_number(found, name))]
+    return sql(
+        "(SELECT count(*) FROM ({rows}) q WHERE q.r @> {as_of} AND segments_is_known(q.said) AND q.v IS NULL)",
+        rows=events.spans(found, columns),
+        as_of=AS_OF_SQL,
     )
 
 
@@ -126,7 +143,8 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
             if number is None and kind == "sum":  # over none it is 0, the others are unknown
                 number = 0
             amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
-            return Actual(f"{amount}; {counted}", found)
+            other = f"; {fact['left_out']:,} in another currency left out" if fact["left_out"] else ""
+            return Actual(f"{amount}{other}; {counted}", found)
     return Actual(counted, found)
 
 

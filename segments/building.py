@@ -26,7 +26,7 @@ from segments.rulebook import Entry, entry_of
 from segments.rules.refusals import RuleRefused
 from segments.rules.timeline import Uncompilable
 from segments.tables import MEMBERS, MEMBERSHIPS, about, of_segment
-from segments.versions import follow_clocks, switch
+from segments.versions import follow_advertisers, switch
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ def build(*, now: datetime | None = None, progress: Progress = lambda _: None) -
 
 
 def _build(now: datetime | None, progress: Progress) -> Built:
-    follow_clocks(now)
+    follow_advertisers(now)
     switched = failed = 0
     heard = (now or timezone.now()) - (timedelta(0) if now else HEARD_AFTER)
     leads = RuleVersion.all_advertisers.filter(

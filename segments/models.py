@@ -199,8 +199,9 @@ class RuleVersion(TenantModel):
     lead = models.ForeignKey(
         "self", on_delete=models.CASCADE, db_constraint=False, null=True, related_name="followers"
     )
-    # The advertiser's clock that it is built by. Where that has changed, the next version follows it.
+    # The advertiser's clock and currency that it is built by. Where one has changed, the next version follows it.
     zone = models.CharField(max_length=64, default="")
+    currency = models.CharField(max_length=3, default="EUR", db_default="EUR")
     # How far everybody is computed: the last member that is done, and how many that are of how many.
     built_to = models.UUIDField(null=True)
     profiles_done = models.BigIntegerField(default=0)

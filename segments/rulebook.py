@@ -94,8 +94,8 @@ def _found(index: Index, told: Wakes) -> set[Entry]:
 Book = Mapping[int, Rules]  # by advertiser
 
 _ROWS = """
-    SELECT g.advertiser_id, g.id, g.code, g.is_active, g.active_version, a.time_zone, v.id, v.number, v.state,
-        v.lead_id, v.zone, md5(v.rule)
+    SELECT g.advertiser_id, g.id, g.code, g.is_active, g.active_version, a.time_zone, a.currency, v.id, v.number,
+        v.state, v.lead_id, v.zone, v.currency, md5(v.rule)
     FROM segments_segment g JOIN audience_advertiser a ON a.id = g.advertiser_id
     LEFT JOIN segments_ruleversion v ON v.segment_id = g.id AND v.state IN ('active', 'building')
     WHERE g.deleted_at IS NULL AND g.advertiser_id IN (
@@ -218,7 +218,7 @@ def entry_of(version: RuleVersion, around: Surroundings | None = None) -> Entry:
     Raises where it cannot be compiled.
     """
     around = around or surroundings_of(version.advertiser_id, _built_with(version))
-    around = replace(around, key=version.segment.code, zone=version.zone or around.zone)
+    around = replace(around, key=version.segment.code, zone=version.zone or around.zone, currency=version.currency)
     rule = rule_of(version.rule)
     ruled = Ruled(version.advertiser_id, version.segment_id, version.number, compile_rule(rule, around), of=rule.of)
     return Entry(

@@ -1,4 +1,6 @@
-"""What the meaning of an advertiser's rules depends on: its clock, how long it keeps events, its other segments."""
+"""What the meaning of an advertiser's rules depends on: its clock and currency, how long it keeps events, its other
+segments.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,19 +21,21 @@ def surroundings_of(advertiser_id: int, serving: Mapping[int, str] | None = None
     `serving` are saved rules, by the segment's id, that take the place of those that serve: an edit is built with
     what will serve once it is done.
     """
+    zone, currency = clock_and_currency_of(advertiser_id)
     segments = Segment.all_advertisers.filter(advertiser_id=advertiser_id, deleted_at=None)
     versions = RuleVersion.all_advertisers.filter(advertiser_id=advertiser_id, state=RuleVersion.State.ACTIVE)
     written = dict(versions.values_list("segment_id", "rule")) | dict(serving or {})
     return Surroundings(
-        zone=zone_of(advertiser_id),
+        zone=zone,
+        currency=currency,
         retention=timedelta(days=Event.partitioning.keep_days),
         segments={segment.code: _other(segment, written.get(segment.pk)) for segment in segments},
     )
 
 
-def zone_of(advertiser_id: int) -> str:
-    """Return an advertiser's clock as it is now."""
-    return Advertiser.objects.values_list("time_zone", flat=True).get(pk=advertiser_id)
+def clock_and_currency_of(advertiser_id: int) -> tuple[str, str]:
+    """Return an advertiser's zone and currency as they are now."""
+    return Advertiser.objects.values_list("time_zone", "currency").get(pk=advertiser_id)
 
 
 def _other(segment: Segment, written: str | None) -> OtherSegment:

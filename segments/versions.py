@@ -24,7 +24,7 @@ from segments.rules.timeline import Uncompilable
 from segments.rules.touching import parts
 from segments.rules.tree import IsMember, Of, SegmentCondition
 from segments.rules.writing import write
-from segments.surroundings import rule_of, zone_of
+from segments.surroundings import clock_and_currency_of, rule_of
 from segments.sweeper import sweep_segment
 from segments.tables import about, of_segment
 
@@ -134,29 +134,34 @@ def build_again(version: RuleVersion, *, author: User | None = None, at: datetim
     return _begin(segment, version.rule, author, at or timezone.now())
 
 
-def follow_clocks(at: datetime | None = None) -> None:
-    """Begin anew what was built by a clock that its advertiser has no longer, if the rule asks it (rules.md 2.1)."""
+def follow_advertisers(at: datetime | None = None) -> None:
+    """Begin anew what was built by a clock or a currency that its advertiser has no longer, if the rule asks it
+    (rules.md 2.1).
+    """
     serving = RuleVersion.all_advertisers.filter(
         state=State.ACTIVE, segment__is_active=True, segment__deleted_at=None
     )
-    stale = serving.exclude(zone="").exclude(zone=F("advertiser__time_zone"))
+    has_moved = ~Q(zone="") & ~Q(zone=F("advertiser__time_zone"))
+    stale = serving.filter(has_moved | ~Q(currency=F("advertiser__currency")))
     for version in stale.select_related("segment").order_by("id"):
-        zone = zone_of(version.advertiser_id)
-        is_begun = RuleVersion.all_advertisers.filter(segment=version.segment, state=State.BUILDING, zone=zone)
+        zone, currency = clock_and_currency_of(version.advertiser_id)
+        is_begun = RuleVersion.all_advertisers.filter(
+            segment=version.segment, state=State.BUILDING, zone=zone, currency=currency
+        )
         if is_begun.exists():
             continue  # with another one that it uses
         with transaction.atomic():
-            if _says_otherwise_by(zone, version):
+            if _says_otherwise_by(zone, currency, version):
                 _begin(version.segment, version.rule, None, at or timezone.now())
             else:
-                RuleVersion.all_advertisers.filter(pk=version.pk).update(zone=zone)
+                RuleVersion.all_advertisers.filter(pk=version.pk).update(zone=zone, currency=currency)
 
 
-def _says_otherwise_by(zone: str, version: RuleVersion) -> bool:
-    """Say whether a rule means something else by another clock; one that cannot be compiled means nothing by any."""
+def _says_otherwise_by(zone: str, currency: str, version: RuleVersion) -> bool:
+    """Say whether a rule means something else by them; one that cannot be compiled means nothing by any."""
     try:
         was = entry_of(version).ruled.compiled
-        version.zone = zone
+        version.zone, version.currency = zone, currency
         return was.expression != entry_of(version).ruled.compiled.expression
     except (RuleRefused, Uncompilable):
         return False
@@ -211,6 +216,7 @@ def _begin_one(
         versions.filter(pk=unfinished.pk).update(state=State.SUPERSEDED)
         RuleVersion.all_advertisers.filter(lead=unfinished, state=State.BUILDING).update(lead=lead)
     newest = versions.order_by("-number").values_list("number", flat=True).first() or 0
+    zone, currency = clock_and_currency_of(segment.advertiser_id)
     return RuleVersion.all_advertisers.create(
         advertiser_id=segment.advertiser_id,
         segment=segment,
@@ -219,7 +225,8 @@ def _begin_one(
         author=author,
         created_at=at,
         lead=lead,
-        zone=zone_of(segment.advertiser_id),
+        zone=zone,
+        currency=currency,
     )
 
 

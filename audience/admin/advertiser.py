@@ -22,6 +22,10 @@ class AdvertiserForm(forms.ModelForm):  # type: ignore[type-arg]
         code: str = self.cleaned_data["phone_country"]
         return code.upper()
 
+    def clean_currency(self) -> str:
+        code: str = self.cleaned_data["currency"]
+        return code.upper()
+
     def clean_first_party_hosts(self) -> list[str]:
         hosts: list[str] = self.cleaned_data["first_party_hosts"]
         others = Advertiser.objects.exclude(pk=self.instance.pk).filter(first_party_hosts__overlap=hosts)
@@ -40,7 +44,7 @@ class AdvertiserAdmin(TenantAdmin):
     list_display = ("name", "time_zone", "created_at")
     search_fields = ("name",)
     fields = (
-        *("name", "time_zone", "phone_country"),
+        *("name", "time_zone", "phone_country", "currency"),
         *("domains", "page_origins", "redirect_hosts", "first_party_hosts", "is_cookie_check_on"),
     )
     formfield_overrides = {

@@ -11,6 +11,7 @@ from audience.models.fields import (
     OriginListField,
     RedirectHostListField,
     check_country,
+    check_currency,
     check_time_zone,
 )
 
@@ -37,6 +38,16 @@ class Advertiser(models.Model):
         help_text=(
             "Phone numbers without a country code are of this country: two letters, such as DE. Empty: such a number "
             "is no identifier. It counts for what comes from now on."
+        ),
+    )
+    currency = models.CharField(
+        max_length=3,
+        default="EUR",
+        db_default="EUR",
+        validators=[check_currency],
+        help_text=(
+            "Amounts in rules are in this currency: three letters, such as EUR. Those of an event in another one "
+            "count where it brings an exchange_rate; else they are left out."
         ),
     )
     domains = HostListField(help_text="Where your pixels may stand, one host a line: shop.example, *.shop.example.")

@@ -1,5 +1,6 @@
 """Fields and checks of an advertiser's settings: hosts, origins, time zones, countries."""
 
+import re
 from zoneinfo import available_timezones
 
 import phonenumbers
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+_CURRENCY = re.compile("[A-Z]{3}")  # ISO 4217; which of these there are is not ours to know
 _HOST_PATTERN = RegexValidator(
     r"^(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
     "Write a host name such as shop.example, or *.shop.example for all hosts below it.",
@@ -28,6 +30,11 @@ def check_time_zone(name: str) -> None:
 def check_country(code: str) -> None:
     if code.upper() not in phonenumbers.SUPPORTED_REGIONS:
         raise ValidationError(f"“{code}” is no country. Write two letters such as DE.")
+
+
+def check_currency(code: str) -> None:
+    if not _CURRENCY.fullmatch(code.upper()):
+        raise ValidationError(f"“{code}” is no currency. Write three letters such as EUR.")
 
 
 class HostListField(ArrayField):  # type: ignore[type-arg]  # generic only in the stubs

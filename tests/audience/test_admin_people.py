@@ -265,6 +265,16 @@ def test_the_settings_name_the_country_of_phone_numbers_without_one(
     assert "phone +4989123456" in browser.get(people, {"q": "089 123456"}).content.decode()
 
 
+def test_the_settings_name_the_currency_of_amounts(browser: Client, kettle: Advertiser) -> None:
+    link = f"/admin/audience/advertiser/{kettle.pk}/change/"
+    form = form_of(browser.get(link).content.decode(), having="time_zone")
+    assert form["currency"] == ["EUR"]
+    assert "is no currency" in browser.post(link, {**form, "currency": "E1"}).content.decode()
+    assert browser.post(link, {**form, "currency": "usd"}).status_code == 302
+    kettle.refresh_from_db()
+    assert kettle.currency == "USD"
+
+
 def test_a_search_that_finds_nobody_says_so(browser: Client, kettle: Advertiser) -> None:
     make_profile(kettle, email="jo@example.com")
     body = browser.get(PROFILES, {"q": "bo@example.com"}).content.decode()

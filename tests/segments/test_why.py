@@ -137,6 +137,14 @@ def test_what_is_the_case(profile: Profile, node: dict[str, Any], actual: str) -
     assert why(profile, node).root.actual == actual
 
 
+def test_amounts_in_another_currency_are_left_out_and_shown(profile: Profile) -> None:
+    viewed(profile, DAY, name="buy", total=60)
+    viewed(profile, 2 * DAY, name="buy", total=50, currency="USD")
+    viewed(profile, 3 * DAY, name="buy", total=10, currency="USD", exchange_rate="0.9")
+    actual = why(profile, {"event": "buy", "sum": {"of": "total", "more_than": 1}}).root.actual
+    assert actual == "adds up to 69; 1 in another currency left out; 3 times, newest 3 May 14:00"
+
+
 def test_ten_ranges_and_ten_events_are_shown(profile: Profile) -> None:
     viewed(profile, *(HOUR * n for n in range(1, 13)))
     assert len(why(profile, {"event": "view"}).root.events) == 10

@@ -4,11 +4,12 @@ Whoever asks for n events reads the n entries of the index `event_of_profile` th
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from segments.rules.compiling import asking, filters, steps
+from segments.rules.compiling import filters, steps
 from segments.rules.compiling.clock import Clock
-from segments.rules.compiling.filters import EVENT
+from segments.rules.compiling.filters import event_of
 from segments.rules.compiling.scene import Scene, Uncompilable
 from segments.rules.compiling.spans import Span, forgotten_after, span_of
 from segments.rules.compiling.sql import (
@@ -26,8 +27,9 @@ from segments.rules.compiling.sql import (
     texts,
 )
 from segments.rules.compiling.visits import end_of_visit, gap_of, is_of_visit, start_of_visit, visits
+from segments.rules.money import is_money
 from segments.rules.tree import ANY_EVENT, ATTRIBUTE_CHANGED, DAY, VISIT, EventCondition, Events
-from segments.rules.values import Count, CountTest, Name
+from segments.rules.values import Amount, Count, CountTest, Name
 from segments.rules.windows import ThisVisit, Window
 
 X = Sql("e.occurred_at")
@@ -100,7 +102,7 @@ def read(
     for relations, source, named in _sources(pool):
         conditions = [*named, *(pool.span.only if only is None else only), *pool.also]
         if not pool.is_dated:
-            conditions += filters.claims(pool.events.where, EVENT)
+            conditions += filters.claims(pool.events.where, event_of(pool.scene))
         branch = sql(
             "SELECT {chosen} FROM {source} e{where}" + ending + "{limit}",
             chosen=join(", ", chosen),
@@ -161,7 +163,7 @@ def event_timeline(node: EventCondition, scene: Scene) -> Sql:
     return steps.aggregated(
         node.aggregate,
         lambda value: spans(found, [("v", value)] if value else []),
-        lambda name: event_value(found, name),
+        partial(event_number if isinstance(node.aggregate, Amount) else event_value, found),
     )
 
 
@@ -222,7 +224,7 @@ def one_of(found: Pool, *, is_first: bool, passes: Sql = TRUE) -> Sql:
             never=NEVER,
         )
     # Which is the first, or the last, changes with time: it is one while it passes and none before it does.
-    asked = filters.timeline(found.events.where, EVENT, found.clock) if found.is_dated else ALWAYS
+    asked = filters.timeline(found.events.where, event_of(found.scene), found.clock) if found.is_dated else ALWAYS
     exists = sql("tstzmultirange({kept}) * {asked}", kept=kept.range, asked=asked)
     return sql(
         """(SELECT coalesce(range_agg(tstzmultirange(e.r) * (e.f - coalesce(e.others, {never})))
@@ -240,7 +242,7 @@ def spans(found: Pool, columns: Sequence[tuple[str, Sql]] = ()) -> Sql:
     names = "".join(f", e.{name}" for name, _ in columns)
     if not found.is_dated:
         return sql(f"SELECT e.r{names} FROM ({{rows}}) e", rows=read(found, columns))
-    passes = filters.timeline(found.events.where, EVENT, found.clock)
+    passes = filters.timeline(found.events.where, event_of(found.scene), found.clock)
     return sql(
         f"SELECT unnest(tstzmultirange(e.r) * e.f) AS r{names} FROM ({{rows}}) e",
         rows=read(found, [*columns, ("f", passes)]),
@@ -253,7 +255,12 @@ def event_value(found: Pool, name: Name) -> Sql:
         return sql("to_jsonb({day}::text)", day=found.clock.day(X))
     if name == (VISIT,):
         return sql("to_jsonb({visit})", visit=visit_of(found))
-    return asking.value_at(EVENT.properties, name)
+    return filters.value_at(event_of(found.scene), name)
+
+
+def event_number(found: Pool, name: Name) -> Sql:
+    """Return a value of an event that is to be read as a number, an amount in the advertiser's currency."""
+    return filters.number_at(event_of(found.scene), name) if is_money(name) else event_value(found, name)
 
 
 def visit_of(found: Pool) -> Sql:

@@ -5,19 +5,25 @@ from typing import NamedTuple
 
 from segments.rules.compiling import asking
 from segments.rules.compiling.clock import Clock
-from segments.rules.compiling.scene import Uncompilable
-from segments.rules.compiling.sql import Sql, join, opposite, sql
+from segments.rules.compiling.scene import Scene, Uncompilable
+from segments.rules.compiling.sql import Sql, join, opposite, sql, text
+from segments.rules.money import is_money
 from segments.rules.tree import AllOf, AnyOf, ContextFilter, Filter, Not, PropertyFilter
+from segments.rules.values import Name
 
 
 class Record(NamedTuple):
-    """The columns in which an event, or a record of a list, has its values; a record of a list has no context."""
+    """The columns in which an event, or a record of a list, has its values; a record of a list has no context, and no
+    currency: that in which the amounts of an event are asked about.
+    """
 
     properties: str
     context: str | None = None
+    currency: str | None = None
 
 
-EVENT = Record("e.properties", "e.context")
+def event_of(scene: Scene) -> Record:
+    return Record("e.properties", "e.context", scene.surroundings.currency)
 
 
 def is_dated(filters: Sequence[Filter]) -> bool:
@@ -73,9 +79,31 @@ def _timeline(one: Filter, record: Record, clock: Clock) -> Sql:
             raise Uncompilable("A filter that is empty or unknown cannot be asked.")
 
 
+def value_at(record: Record, name: Name) -> Sql:
+    return asking.value_at(record.properties, name)
+
+
+def number_at(record: Record, name: Name) -> Sql:
+    """Return a value to be read as a number: an amount of money in the advertiser's currency, NULL where it is in
+    another one that cannot be converted.
+    """
+    value = value_at(record, name)
+    if record.currency is None or not is_money(name):
+        return value
+    properties, currency = Sql(record.properties), text(record.currency)
+    # Most events say none: the function would be called for each of them.
+    return sql(
+        "(CASE WHEN {properties} ? 'currency' THEN segments_amount({value}, {properties}, {currency})"
+        " ELSE {value} END)",
+        value=value,
+        properties=properties,
+        currency=currency,
+    )
+
+
 def value_of(one: PropertyFilter | ContextFilter, record: Record) -> Sql:
     if isinstance(one, PropertyFilter):
-        return asking.value_at(record.properties, one.property)
+        return number_at(record, one.property) if one.test.reads == "number" else value_at(record, one.property)
     if record.context is None:
         raise Uncompilable("A record of a list has no context.")
     return asking.value_at(record.context, one.field)

@@ -49,12 +49,13 @@ def _zones() -> frozenset[str]:
 class Surroundings:
     """What a rule's meaning depends on outside itself.
 
-    `zone` is the advertiser's; `zones` are the names that the database knows, of which a visitor's has to be one.
-    Events are kept for `retention`, None for all time. `segments` are those that the rule may name, by key; `key` is
-    that of its own segment.
+    `zone` and `currency` are the advertiser's; `zones` are the names that the database knows, of which a visitor's
+    has to be one. Events are kept for `retention`, None for all time. `segments` are those that the rule may name, by
+    key; `key` is that of its own segment.
     """
 
     zone: str = "UTC"
+    currency: str = "EUR"
     week_starts_on: Literal["mon", "sun"] = "mon"
     retention: timedelta | None = None
     visit_gap: timedelta = timedelta(minutes=30)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from segments.rules.compiling import asking, events, filters
+from segments.rules.compiling import events, filters
 from segments.rules.compiling.clock import Clock
-from segments.rules.compiling.filters import EVENT
+from segments.rules.compiling.filters import event_of
 from segments.rules.compiling.scene import Scene, Uncompilable
 from segments.rules.compiling.spans import Span, forgotten_after, span_of
 from segments.rules.compiling.sql import AS_OF_SQL, NEVER, Sql, duration, join, sql
@@ -66,7 +66,7 @@ def _is_dated(asked: Events) -> bool:
 def _passing(chain: Chain, asked: Events) -> Sql:
     """Return when each of the events passes its filters."""
     found = events.pool(chain.scene, replace(asked, where=()), chain.node.zone, EVER)
-    passes = filters.timeline(asked.where, EVENT, chain.clock)
+    passes = filters.timeline(asked.where, event_of(chain.scene), chain.clock)
     return sql("SELECT e.f FROM ({rows}) e", rows=events.read(found, [("f", passes)]))
 
 
@@ -165,11 +165,11 @@ def _rows(chain: Chain, asked: Events, since: Sequence[Sql], *, is_newest: bool 
     """Return events with all by which they are ordered and compared."""
     found = events.pool(chain.scene, asked, chain.node.zone, EVER)
     if found.is_dated:
-        passes = filters.timeline(asked.where, EVENT, chain.clock)
+        passes = filters.timeline(asked.where, event_of(chain.scene), chain.clock)
         found = found._replace(events=replace(asked, where=()), also=(sql("({f}) @> d.at", f=passes),))
     columns = list(_COLUMNS)
     for number, name in enumerate(chain.node.same):
-        value = sql("segments_key({value})", value=asking.value_at(EVENT.properties, name))
+        value = sql("segments_key({value})", value=filters.value_at(event_of(chain.scene), name))
         columns.append((f"s{number}", value))
     if chain.node.is_same_visit:
         columns.append(("visit", events.visit_of(found)))

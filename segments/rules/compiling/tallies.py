@@ -33,7 +33,7 @@ def amounts(node: ChangeCondition, window: Window, scene: Scene) -> Sql:
     found = events.pool(scene, node.events, node.zone, window)
     if node.sum is None:
         return events.spans(found, [("v", Sql("1::numeric"))])
-    values = events.spans(found, [("v", events.event_value(found, node.sum))])
+    values = events.spans(found, [("v", events.event_number(found, node.sum))])
     return steps.flat(values, node.sum, "segments_number({value})")
 
 
@@ -63,7 +63,7 @@ def _weight(found: Pool, name: Name | None) -> Sql:
     return sql(
         "(SELECT coalesce(sum(segments_number(l.n)), 0) FROM (SELECT {value} AS v OFFSET 0) o"
         " CROSS JOIN LATERAL {numbers} l(n))",
-        value=events.event_value(found, name),
+        value=events.event_number(found, name),
         numbers=asking.elements("o.v") if EACH in name else Sql("(SELECT o.v)"),
     )
 

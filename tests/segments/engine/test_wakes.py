@@ -201,6 +201,24 @@ def test_a_changed_clock_builds_anew_what_asks_it_and_nothing_else(shop):
     ]
 
 
+def test_a_changed_currency_builds_anew_what_asks_for_amounts_and_nothing_else(shop):
+    rich = shop.segment("rich", {"event": "buy", "sum": {"of": "total", "at_least": 50}})
+    many = shop.segment("many", {"event": "buy", "sum": {"of": "quantity", "at_least": 1}})
+    shop.track("p", "buy", "05-01 10:00", total=60, quantity=1, currency="USD")
+    assert (shop.members(rich, "05-01 11:00"), shop.members(many, "05-01 11:00")) == (0, 1)
+
+    shop.advertiser.currency = "USD"
+    shop.advertiser.save()
+    shop.build("05-01 12:00")
+    assert (shop.members(rich, "05-01 13:00"), shop.members(many, "05-01 13:00")) == (1, 1)
+    assert shop.steps(rich) == steps("join 05-01 12:00 edit")
+    numbers = RuleVersion.all_advertisers.filter(state="active").order_by("segment_id")
+    assert [(row.segment_id, row.number, row.currency) for row in numbers] == [
+        (rich.pk, 2, "USD"),
+        (many.pk, 1, "USD"),
+    ]
+
+
 def test_a_rule_that_cannot_be_read_holds_up_no_other_clock(shop):
     broken = shop.segment("broken", VIEW)
     today = shop.segment("today", {"event": "view", "window": {"calendar": "today"}})

@@ -109,6 +109,7 @@ class World:
     retention: timedelta | None = None
     visit_gap: timedelta = timedelta(minutes=30)
     is_sunday_first: bool = False
+    currency: str = "EUR"
     rules: Mapping[str, Any] = field(default_factory=dict)  # key of a rule segment to its `Rule`
 
 

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from segments.rules import tree
+from segments.rules.money import is_money
 from segments.rules.values import Name
 from segments.rules.windows import Duration
 from tests.segments.rules.facts import Event, Person, World
 from tests.segments.rules.spans import Clock
-from tests.segments.rules.valuing import key_of, passes, scalars_at, value_at
+from tests.segments.rules.valuing import key_of, number_of, passes, scalars_at, text_of, value_at
 
 DERIVED = (tree.VISIT, tree.ATTRIBUTE_CHANGED)
 
@@ -26,6 +28,8 @@ class Happened:
     context: Mapping[str, Any] = field(default_factory=dict)
     visit: tuple[UUID, datetime] | None = None
     visit_end: datetime | None = None
+    # The same properties with amounts of money in the advertiser's currency, None where they are in another one.
+    amounts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def at(self) -> datetime:
@@ -38,6 +42,9 @@ class Happened:
             return [] if self.visit is None else [f"{self.visit[0]} {self.visit[1].isoformat()}"]
         return scalars_at(self.properties, name)
 
+    def numbers(self, name: Name, clock: Clock) -> list[Any]:
+        return scalars_at(self.amounts, name) if is_money(name) else self.values(name, clock)
+
 
 def happened(person: Person, world: World) -> list[Happened]:
     """Return the events of a person and the visits that follow from them."""
@@ -47,9 +54,35 @@ def happened(person: Person, world: World) -> list[Happened]:
         run = next((run for run in runs if event in run[2]), None)
         visit = (person.id, run[0]) if run else None
         found.append(
-            Happened(event.name, event.order, event.properties, event.context, visit, run[1] if run else None)
+            Happened(
+                *(event.name, event.order, event.properties, event.context, visit, run[1] if run else None),
+                amounts=in_currency(event.properties, world.currency),
+            )
         )
     return found + [_visit(person, *run) for run in runs]
+
+
+def in_currency(properties: Mapping[str, Any], currency: str) -> Mapping[str, Any]:
+    """Return properties with all amounts in a currency."""
+    said, rate = text_of(properties.get("currency")), number_of(properties.get("exchange_rate"))
+    if said is None or said.upper() == currency:
+        return properties
+
+    def amount(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [amount(one) for one in value]
+        number = number_of(value)
+        return None if number is None or rate is None or rate <= 0 else Decimal(number) * Decimal(rate)
+
+    def convert(value: Any, is_amount: bool) -> Any:
+        if isinstance(value, Mapping):
+            return {name: convert(one, is_money((name,))) for name, one in value.items()}
+        if is_amount:
+            return amount(value)
+        return [convert(one, False) for one in value] if isinstance(value, list | tuple) else value
+
+    converted: Mapping[str, Any] = convert(properties, False)
+    return converted
 
 
 def once(events: Sequence[Event]) -> list[Event]:
@@ -96,21 +129,29 @@ def matching(events: tree.Events, found: Sequence[Happened], t: datetime, clock:
 
 def matches(events: tree.Events, one: Happened, t: datetime, clock: Clock) -> bool:
     is_named = one.name not in DERIVED if events.names == tree.ANY_EVENT else one.name in events.names
-    return is_named and all(filter_passes(node, one.properties, one.context, t, clock) for node in events.where)
+    return is_named and all(
+        filter_passes(node, one.properties, one.context, t, clock, one.amounts) for node in events.where
+    )
 
 
 def filter_passes(
-    node: tree.Filter, properties: Mapping[str, Any], context: Mapping[str, Any], t: datetime, clock: Clock
+    node: tree.Filter,
+    properties: Mapping[str, Any],
+    context: Mapping[str, Any],
+    t: datetime,
+    clock: Clock,
+    amounts: Mapping[str, Any] | None = None,
 ) -> bool:
     match node:
         case tree.AllOf(children):
-            return all(filter_passes(child, properties, context, t, clock) for child in children)
+            return all(filter_passes(child, properties, context, t, clock, amounts) for child in children)
         case tree.AnyOf(children):
-            return any(filter_passes(child, properties, context, t, clock) for child in children)
+            return any(filter_passes(child, properties, context, t, clock, amounts) for child in children)
         case tree.Not(child):
-            return not filter_passes(child, properties, context, t, clock)
+            return not filter_passes(child, properties, context, t, clock, amounts)
         case tree.PropertyFilter(name, test):
-            return passes(test, value_at(properties, name), t, clock)
+            is_amount = amounts is not None and test.reads == "number" and is_money(name)
+            return passes(test, value_at(amounts if is_amount else properties, name), t, clock)
         case tree.ContextFilter(name, test):
             return passes(test, value_at(context, name), t, clock)
     raise AssertionError(node)

@@ -106,7 +106,10 @@ def _event(node: tree.EventCondition, asked: Asked) -> bool:
     if node.which != "any":
         matching = matching[:1] if node.which == "first" else matching[-1:]
     covering = [one for one in matching if covers(node.window, one.at, asked.t, clock, one.visit_end)]
-    return _aggregate_passes(node.aggregate, covering, lambda one, name: one.values(name, clock))
+    is_amount = isinstance(node.aggregate, Amount)
+    return _aggregate_passes(
+        node.aggregate, covering, lambda one, name: (one.numbers if is_amount else one.values)(name, clock)
+    )
 
 
 def _aggregate_passes(aggregate: Any, found: list[Any], values: Callable[[Any, Name], list[Any]]) -> bool:
@@ -152,7 +155,7 @@ def _change(node: tree.ChangeCondition, asked: Asked) -> bool:
 
 
 def _sum(found: Iterable[Happened], name: Name, clock: Clock) -> Fraction:
-    read = (number_of(value) for one in found for value in one.values(name, clock))
+    read = (number_of(value) for one in found for value in one.numbers(name, clock))
     return sum((Fraction(number) for number in read if number is not None), Fraction(0))
 
 

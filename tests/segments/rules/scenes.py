@@ -39,6 +39,8 @@ properties = st.fixed_dictionaries(
         "due": st.sampled_from([*DAYS, *INSTANTS, "soon"]),
         "gift": st.sampled_from([True, False, "true"]),
         "lines": lines,
+        "currency": st.sampled_from(["EUR", "eur", "USD", "", 5]),
+        "exchange_rate": st.sampled_from([2, "0.5", 0, "x"]),
     },
 )
 countries = st.fixed_dictionaries({"country": st.sampled_from(WORDS)})

@@ -79,6 +79,7 @@ def surroundings(rule: Rule, subject: Person | Company, world: World, advertiser
             _insert("segments_transition", _transitions(person.id, segments[key], past, last), advertiser)
     return Surroundings(
         zone=world.zone,
+        currency=world.currency,
         week_starts_on="sun" if world.is_sunday_first else "mon",
         retention=world.retention,
         visit_gap=world.visit_gap,
