@@ -142,6 +142,8 @@ def test_what_takes_too_long_is_stopped_and_leaves_the_connection_usable(adverti
         assert cursor.fetchone() == ("1s",)
 
 
+# Not within a transaction of the test's: its savepoint would have no time either.
+@pytest.mark.django_db(transaction=True)
 def test_a_preview_that_has_no_time_says_so(advertiser: Advertiser, settings: Any) -> None:
     settings.MUSTER_PREVIEW_SECONDS = 0.0
     for _ in range(600):
