@@ -339,8 +339,9 @@ def test_an_owner_sets_the_own_advertiser_only(browser: Client, kettle: Advertis
     other = make_advertiser(name="Nordlicht", first_party_hosts=["px.nordlicht.example"])
     link = f"/admin/audience/advertiser/{kettle.pk}/change/"
     assert browser.get("/admin/audience/advertiser/")["Location"] == link
-    stolen = {"name": "Nordlicht", "first_party_hosts": "px.nordlicht.example", "time_zone": "Europe/Berlin"}
-    assert browser.post(link, {**stolen, "domains": "shop.example"}).status_code == 302
+    stolen = {"name": "Nordlicht", "first_party_hosts": "px.nordlicht.example"}
+    own = {"time_zone": "Europe/Berlin", "currency": "EUR", "domains": "shop.example"}
+    assert browser.post(link, {**stolen, **own}).status_code == 302
     kettle.refresh_from_db()
     assert (kettle.name, kettle.first_party_hosts) == ("Kettle & Co", [])
     assert (kettle.time_zone, kettle.domains) == ("Europe/Berlin", ["shop.example"])
