@@ -91,10 +91,10 @@ def number_at(record: Record, name: Name) -> Sql:
     if record.currency is None or not is_money(name):
         return value
     properties, currency = Sql(record.properties), text(record.currency)
-    # Most events say none: the function would be called for each of them.
+    # Most events say none or this one: to call the function for each of them takes as long as all the rest.
     return sql(
-        "(CASE WHEN {properties} ? 'currency' THEN segments_amount({value}, {properties}, {currency})"
-        " ELSE {value} END)",
+        "(CASE WHEN coalesce({properties} ->> 'currency', {currency}) = {currency} THEN {value}"
+        " ELSE segments_amount({value}, {properties}, {currency}) END)",
         value=value,
         properties=properties,
         currency=currency,
