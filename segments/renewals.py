@@ -12,6 +12,7 @@ from operator import attrgetter
 import psycopg
 
 from audience.columns import bigints, instants, integers, uuids
+from audience.days import Day
 from audience.instants import Instant
 from audience.memory import Memory
 from audience.talk import Statement, writes
@@ -89,18 +90,12 @@ class Renewals:
         rows: Intervals = {}
         doubtful = set()
         for advertiser_id, key, change, at, _ in asked:
-            row = known.get(key)
-            if row is None or key[0] not in losses or key in rows or not _is_renewal(row, change, at):
+            row, day = known.get(key), day_of(advertiser_id, at)
+            if row is None or key[0] not in losses or key in rows or not _is_renewal(row, change, at, day):
                 doubtful.add(key[0])
-                continue
-            # Others can only have added it later than we know: on this day it has been counted.
-            day, (starts_at, end, value, last_added_at, _, sweep_at) = day_of(advertiser_id, at), row
-            if last_added_at is None or not day.starts_at <= last_added_at < day.ends_at:
-                doubtful.add(key[0])
-                continue
-            if change.refire != Segment.Refire.KEEP:
-                end = at + change.lifetime
-            rows[key] = Interval(starts_at, end, value, at, at, sweep_at)
+            else:
+                end = _end(change, at) or row.expires_at
+                rows[key] = Interval(row.starts_at, end, row.value, at, at, row.sweep_at)
         return {key: row for key, row in rows.items() if key[0] not in doubtful} if doubtful else rows
 
     def keep(self, rows: Intervals) -> None:
@@ -120,11 +115,14 @@ class Renewals:
         self._memory.forget(keys)
 
 
-def _is_renewal(row: Interval, change: Change, at: Instant) -> bool:
-    """Say whether an add to a row leaves open nothing but whether it is still one that holds, and the day."""
-    if change.do != "add" or row.sweep_at is None or not row.starts_at <= at < row.expires_at:
+def _is_renewal(row: Interval, change: Change, at: Instant, day: Day) -> bool:
+    """Say whether an add to a row leaves open nothing but whether it is still one that holds."""
+    if change.do != "add" or not row.holds_at(at) or row.sweep_at is None or row.last_added_at is None:
         return False
-    return change.value is None or change.re_add == Segment.ReAdd.REPLACE
+    if change.value is not None and change.re_add != Segment.ReAdd.REPLACE:
+        return False
+    # Others can only have added it later than we know: on this day it has been counted.
+    return day.starts_at <= row.last_added_at < day.ends_at
 
 
 def lock(asked: Sequence[Asked]) -> Statement:
@@ -143,13 +141,13 @@ def renew(asked: Sequence[Asked], losses: Losses) -> Statement:
         bigints(segments),
         integers(versions),
         instants([one.at for one in inorder]),
-        instants([_end(one) for one in inorder]),
+        instants([_end(one.change, one.at) for one in inorder]),
         integers([one.change.value for one in inorder]),
         integers([losses[profile] for profile in profiles]),
         len(keys),
     )
 
 
-def _end(asked: Asked) -> Instant | None:
+def _end(change: Change, at: Instant) -> Instant | None:
     """Return the end that an add asks for; None where the row keeps its own."""
-    return None if asked.change.refire == Segment.Refire.KEEP else asked.at + asked.change.lifetime
+    return None if change.refire == Segment.Refire.KEEP else at + change.lifetime
