@@ -13,14 +13,12 @@ from uuid import UUID
 
 from segments import weighing
 from segments.rules import phrases
-from segments.rules.compiling import asking, events, steps
+from segments.rules.compiling import asking, events, steps, unread
 from segments.rules.compiling.events import X
 from segments.rules.compiling.known import attribute_value
-from segments.rules.compiling.scene import Scene, Surroundings
+from segments.rules.compiling.scene import Scene
 from segments.rules.compiling.spans import Span, forgotten_after
-from segments.rules.compiling.sql import AS_OF_SQL, Sql, bigint, sql, text
-from segments.rules.money import is_money
-from segments.rules.timeline import compile_node
+from segments.rules.compiling.sql import AS_OF_SQL, FALSE, Sql, bigint, join, sql, text
 from segments.rules.tree import (
     AttributeCondition,
     BucketCondition,
@@ -31,7 +29,6 @@ from segments.rules.tree import (
     NearCondition,
     Node,
     PersonCondition,
-    Rule,
     SituationCondition,
     TimeCondition,
 )
@@ -42,11 +39,6 @@ EVENTS_SHOWN = 10
 LONGEST_VALUE = 200
 _COLUMNS = [("at", X), ("id", Sql("e.id")), ("name", Sql("e.name"))]
 _MEDIUM = "(e.context #>> '{{source,medium}}')"
-
-
-def scene_of(rule: Rule, surroundings: Surroundings) -> Scene:
-    """Return where the conditions of a rule stand that are across no crossing."""
-    return Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, compile_node)
 
 
 def fact_of(node: Node, scene: Scene) -> Sql | None:
@@ -67,7 +59,7 @@ def say(node: Node, fact: str | None, teller: Teller) -> Actual:
 
 def _events(node: EventCondition, scene: Scene) -> Sql:
     found = events.pool(scene, node.events, node.zone, node.window)
-    number, left_out = Sql("NULL::jsonb"), Sql("0")
+    number, left_out = Sql("NULL::jsonb"), Sql("NULL::jsonb")
     if node.which != "any" and not found.is_dated:
         # The one event decides, whether its span covers the time or not.
         kept = forgotten_after(Span(X), X, scene.surroundings.retention)
@@ -108,19 +100,23 @@ def _number(node: EventCondition, found: events.Pool) -> Sql:
 
 
 def _left_out(node: EventCondition, found: events.Pool) -> Sql:
-    """Return of how many events that count the amount does not, because it is in another currency."""
-    if not isinstance(node.aggregate, Amount) or not is_money(node.aggregate.of):
-        return Sql("0")
-    name = node.aggregate.of
-    columns = [("said", events.event_value(found, name)), ("v", events.event_number(found, name))]
+    """Return of how many events that count the amount does not: it is no number, or is in another currency."""
+    if not isinstance(node.aggregate, Amount):
+        return Sql("NULL::jsonb")
+    said = events.event_value(found, node.aggregate.of)
+    columns = [("said", said), ("no_number", unread.is_no_amount(said, said, node.aggregate.of))]
+    columns.append(("v", events.event_number(found, node.aggregate.of)))
     return sql(
-        "(SELECT count(*) FROM ({rows}) q WHERE q.r @> {as_of} AND segments_is_known(q.said) AND q.v IS NULL)",
+        """(SELECT jsonb_build_object('no_number', count(*) FILTER (WHERE q.no_number), 'other_currency',
+            count(*) FILTER (WHERE NOT q.no_number AND segments_is_known(q.said) AND q.v IS NULL))
+        FROM ({rows}) q WHERE q.r @> {as_of})""",
         rows=events.spans(found, columns),
         as_of=AS_OF_SQL,
     )
 
 
 _OF_AMOUNTS = {"sum": "adds up to", "avg": "on average", "min": "at the lowest", "max": "at the highest"}
+_LEFT_OUT = {"no_number": "that is no number", "other_currency": "in another currency"}
 
 
 def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
@@ -143,8 +139,10 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
             if number is None and kind == "sum":  # over none it is 0, the others are unknown
                 number = 0
             amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
-            other = f"; {fact['left_out']:,} in another currency left out" if fact["left_out"] else ""
-            return Actual(f"{amount}{other}; {counted}", found)
+            left_out = [
+                f"; {many:,} {why} left out" for key, why in _LEFT_OUT.items() if (many := fact["left_out"][key])
+            ]
+            return Actual(f"{amount}{''.join(left_out)}; {counted}", found)
     return Actual(counted, found)
 
 
@@ -157,7 +155,16 @@ def _decimal(number: Any) -> str:
 
 
 def _attribute(node: AttributeCondition, scene: Scene) -> Sql:
-    return attribute_value(node.attribute, scene)
+    return sql(
+        "(SELECT jsonb_build_object('value', {value}, 'no_number', {no_number}))",
+        value=attribute_value(node.attribute, scene),
+        no_number=join(" OR ", unread.unread(node, scene).values() or (FALSE,)),
+    )
+
+
+def _say_attribute(node: AttributeCondition, fact: Any, teller: Teller) -> Actual:
+    said = _say_value(node, fact["value"], teller)
+    return Actual(f"{said.says}, which is no number") if fact["no_number"] else said
 
 
 def _items(node: ItemsCondition, scene: Scene) -> Sql:
@@ -282,7 +289,7 @@ def _say_bucket(node: BucketCondition, fact: Any, teller: Teller) -> Actual:
 _FACTS: dict[type[Any], tuple[Callable[[Any, Scene], Sql], Callable[[Any, Any, Teller], Actual]]] = {
     **weighing.FACTS,
     EventCondition: (_events, _say_events),
-    AttributeCondition: (_attribute, _say_value),
+    AttributeCondition: (_attribute, _say_attribute),
     ItemsCondition: (_items, _say_items),
     IdentityCondition: (_identity, _say_identity),
     PersonCondition: (_person, _say_person),

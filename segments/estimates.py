@@ -20,6 +20,10 @@ class Estimate:
         return self.asked >= self.everybody
 
     @property
+    def is_one(self) -> bool:
+        return self.is_exact and self.hits == 1
+
+    @property
     def about(self) -> int:
         return self.hits if self.is_exact else _rounded(self.hits / self.asked * self.everybody)
 

@@ -4,7 +4,7 @@ The SQL of the rule itself is asked of a random part of the people. What each co
 as bits, and the numbers of groups, and of the rule without one condition, follow from these.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
@@ -17,11 +17,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from segments.estimates import Estimate
+from segments.rules import phrases
 from segments.rules.compiling.sql import AS_OF_SQL, Sql, duration, join, opposite, sql
+from segments.rules.compiling.unread import ReadAsNumber, unread
 from segments.rules.nodes import children
 from segments.rules.silence import may_hold_of_strangers
-from segments.rules.timeline import Compiled, Surroundings, compile_rule, values_of
-from segments.rules.tree import AllOf, AnyOf, IsMember, Node, Not, Path, Rule, SegmentCondition
+from segments.rules.timeline import Surroundings, compile_rule, scene_of, values_of
+from segments.rules.tree import AllOf, AnyOf, IsMember, Node, Not, Of, Path, Rule, SegmentCondition
 from segments.sample import Sample, sample_of
 from segments.statements import TooSlow, reading_for
 
@@ -33,6 +35,7 @@ STRANGERS_ASKED = 20
 AHEAD = timedelta(hours=24)
 ASKED_AT_ONCE = 2_000
 KINDS = {"email": "have an email", "phone": "have a phone", "customer_id": "have a customer id"}
+_ONE_AND_MORE: Mapping[Of, tuple[str, str]] = {"profile": ("person", "people"), "account": ("account", "accounts")}
 _MICROSECOND = timedelta(microseconds=1)
 
 TOO_SLOW = (
@@ -60,11 +63,29 @@ _OF = {
 
 @dataclass(frozen=True)
 class Part:
-    """What a group or condition finds alone, and what the rule would find without it; None where nothing is left."""
+    """What a group or condition finds alone, and what the rule would find without it; None where nothing is left.
+
+    `unread`: what a condition reads as numbers and how many have values there that are none (rules.md 2.6).
+    """
 
     node: Node
     alone: Estimate
     without: Estimate | None
+    unread: tuple["Unread", ...]
+
+
+class Unread(NamedTuple):
+    """How many have a value there that is known and cannot be read as a number, or not in the currency."""
+
+    read: ReadAsNumber
+    of: Of
+    found: Estimate
+
+    def __str__(self) -> str:
+        one, more = _ONE_AND_MORE[self.of]
+        who = f"{self.found} {one if self.found.is_one else more}"
+        currency = f" (or not in {self.read.currency})" if self.read.currency else ""
+        return f"For {who}, “{phrases.name(self.read.name)}” is no number{currency} and does not count."
 
 
 @dataclass(frozen=True)
@@ -98,7 +119,7 @@ def preview(rule: Rule, surroundings: Surroundings, advertiser_id: int) -> Previ
     deadline = monotonic() + settings.MUSTER_PREVIEW_SECONDS
     as_of = timezone.now()
     sample = sample_of(advertiser_id, rule.of, settings.MUSTER_PREVIEW_SECONDS)
-    answers = _ask(rule, compile_rule(rule, surroundings), sample, as_of, deadline)
+    answers = _ask(rule, surroundings, sample, as_of, deadline)
     asked = len(answers.ids)
 
     def estimate(hits: int) -> Estimate:
@@ -117,6 +138,7 @@ def preview(rule: Rule, surroundings: Surroundings, advertiser_id: int) -> Previ
                 node,
                 estimate(answers.of(node).bit_count()),
                 None if (rest := answers.without(rule.root, node.path)) is None else estimate(rest.bit_count()),
+                tuple(Unread(read, rule.of, estimate(hits)) for read, hits in answers.unread_by(node.path) if hits),
             )
             for node in _nodes(rule.root)
         ),
@@ -141,7 +163,7 @@ def preview_edit(rule: Rule, key: str, surroundings: Surroundings, advertiser_id
     serving = SegmentCondition(segments=(key,), asks=IsMember(True), path=("serving",))
     either = replace(rule, root=AnyOf((rule.root, serving)))
     sample = sample_of(advertiser_id, rule.of, settings.MUSTER_PREVIEW_SECONDS)
-    answers = _ask(either, compile_rule(either, surroundings), sample, timezone.now(), deadline)
+    answers = _ask(either, surroundings, sample, timezone.now(), deadline)
     new, old = answers.of(rule.root), answers.of(serving)
     hits = (new & ~old, new & old, old & ~new)
     return Moves(*(Estimate(some.bit_count(), len(answers.ids), sample.everybody) for some in hits))
@@ -164,15 +186,18 @@ def takes_in_strangers(rule: Rule, surroundings: Surroundings) -> bool:
 class _Answers:
     """What the conditions of a rule say of everybody who was asked: for each a number with a bit for each of them."""
 
-    def __init__(self, leaves: list[Path]) -> None:
+    def __init__(self, leaves: Iterable[Path], unread: Iterable[tuple[Path, ReadAsNumber]]) -> None:
         self.ids: list[UUID] = []
         self.joins = self.leaves = 0
         self._bits = dict.fromkeys(leaves, 0)
+        self._unread = dict.fromkeys(unread, 0)
 
-    def add(self, ids: list[UUID], bits: list[str], joins: int, leaves: int) -> None:
+    def add(self, ids: list[UUID], bits: list[str], unread: list[int], joins: int, leaves: int) -> None:
         """Take the answers about more people; the bits are texts of 0 and 1 in the order of the ids."""
         for path, text in zip(self._bits, bits, strict=True):
             self._bits[path] |= int(text[::-1], 2) << len(self.ids)
+        for read, hits in zip(self._unread, unread, strict=True):
+            self._unread[read] += hits
         self.ids += ids
         self.joins += joins
         self.leaves += leaves
@@ -203,26 +228,33 @@ class _Answers:
                 return reduce(and_ if isinstance(node, AllOf) else or_, left) if left else None
         return self.of(node)
 
+    def unread_by(self, condition: Path) -> list[tuple[ReadAsNumber, int]]:
+        """Return what a condition reads as numbers, and how many have values there that are none."""
+        return [(read, hits) for (path, read), hits in self._unread.items() if path == condition]
+
     def _opposite(self, bits: int) -> int:
         return bits ^ ((1 << len(self.ids)) - 1)
 
 
-def _ask(rule: Rule, compiled: Compiled, sample: Sample, as_of: datetime, deadline: float) -> _Answers:
+def _ask(rule: Rule, surroundings: Surroundings, sample: Sample, as_of: datetime, deadline: float) -> _Answers:
     """Ask about ever more of the sample until all were asked or the time is over; a random part is an answer, too."""
-    leaves = [node.path for node in _nodes(rule.root) if not isinstance(node, AllOf | AnyOf | Not)]
-    statement = _statement(rule, compiled, leaves)
-    answers, most = _Answers(leaves), FIRST_ASKED
+    leaves = [node for node in _nodes(rule.root) if not isinstance(node, AllOf | AnyOf | Not)]
+    timelines = compile_rule(rule, surroundings).nodes
+    scene = scene_of(rule, surroundings)
+    no_numbers = {(leaf.path, read): claim for leaf in leaves for read, claim in unread(leaf, scene).items()}
+    statement = _statement(rule, {leaf.path: timelines[leaf.path] for leaf in leaves}, list(no_numbers.values()))
+    answers, most = _Answers((leaf.path for leaf in leaves), no_numbers), FIRST_ASKED
     while len(answers.ids) < len(sample.ids):
         ids = [str(id_) for id_ in sample.ids[len(answers.ids) : len(answers.ids) + most]]
         try:
             with reading_for(deadline - monotonic()) as cursor:
                 cursor.execute(statement.text, [ids, *values_of(statement, as_of)])
-                asked, joins, left, *bits = cursor.fetchone()
+                asked, joins, left, unreadable, *bits = cursor.fetchone()
         except TooSlow:
             if not answers.ids:
                 raise
             return answers
-        answers.add(asked, bits, joins, left)
+        answers.add(asked, bits, unreadable, joins, left)
         most *= TIMES_MORE
     return answers
 
@@ -235,14 +267,15 @@ def _nodes(node: Node) -> Iterator[Node]:
             yield from _nodes(child)
 
 
-def _statement(rule: Rule, compiled: Compiled, leaves: list[Path]) -> Sql:
+def _statement(rule: Rule, leaves: Mapping[Path, Sql], no_numbers: list[Sql]) -> Sql:
     """Return the statement about an array of ids: each condition is asked once, the rule put together from them."""
     columns = {path: f"t{place}" for place, path in enumerate(leaves)}
     return sql(
         _ASKED,
         of=rule.of,
         bits=join(", ", [sql(_BIT, column=f"x.{name}", as_of=AS_OF_SQL) for name in columns.values()]),
-        timelines=join(", ", [sql(f"{{one}} AS {columns[path]}", one=compiled.nodes[path]) for path in leaves]),
+        timelines=join(", ", [sql(f"{{one}} AS {columns[path]}", one=one) for path, one in leaves.items()]),
+        no_numbers=join(", ", no_numbers) if no_numbers else Sql(""),
         as_of=AS_OF_SQL,
         ahead=duration(AHEAD // _MICROSECOND),
         root=_put_together(rule.root, columns),
@@ -250,9 +283,12 @@ def _statement(rule: Rule, compiled: Compiled, leaves: list[Path]) -> Sql:
 
 
 _ASKED = """
-    WITH s({of}_id) AS (SELECT unnest(%s::uuid[]))
-    SELECT array_agg(x.id), count(*) FILTER (WHERE m.joins), count(*) FILTER (WHERE m.leaves), {bits}
-    FROM (SELECT s.{of}_id AS id, {timelines} FROM s OFFSET 0) x
+    WITH s({of}_id) AS (SELECT unnest(%s::uuid[])),
+    x AS MATERIALIZED (SELECT s.{of}_id AS id, ARRAY[{no_numbers}]::boolean[] AS no_numbers, {timelines} FROM s)
+    SELECT array_agg(x.id), count(*) FILTER (WHERE m.joins), count(*) FILTER (WHERE m.leaves),
+        ARRAY(SELECT count(*) FILTER (WHERE n.is_one) FROM x CROSS JOIN LATERAL
+            unnest(x.no_numbers) WITH ORDINALITY n(is_one, place) GROUP BY n.place ORDER BY n.place), {bits}
+    FROM x
     CROSS JOIN LATERAL (
         SELECT bool_or(lower(r) > {as_of} AND lower(r) <= {as_of} + {ahead}) AS joins,
             bool_or(upper(r) > {as_of} AND upper(r) <= {as_of} + {ahead}) AS leaves

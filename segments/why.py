@@ -9,12 +9,12 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from segments.actual import fact_of, say, scene_of
+from segments.actual import fact_of, say
 from segments.checking import english_of
 from segments.rules.compiling.sql import Sql, join, sql
 from segments.rules.english import English
 from segments.rules.nodes import children
-from segments.rules.timeline import Compiled, Surroundings, compile_rule, values_of
+from segments.rules.timeline import Compiled, Surroundings, compile_rule, scene_of, values_of
 from segments.rules.tree import AllOf, AnyOf, EventCondition, Node, Not, Path, Rule
 from segments.rules.values import Count
 from segments.rules.windows import Within

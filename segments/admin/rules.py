@@ -261,6 +261,7 @@ def _parts(found: Preview, around: Surroundings) -> list[dict[str, Any]]:
             "says": english.sentence(part.node),
             "alone": part.alone,
             "without": part.without,
+            "unread": part.unread,
         }
         for part in found.parts
     ]

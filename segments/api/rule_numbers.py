@@ -25,7 +25,23 @@ PREVIEW_EXAMPLE = {
     "exactly": None,
     "joins_in_24_hours": _NUMBER,
     "leaves_in_24_hours": _NUMBER,
-    "parts": [{"place": "rule", "says": SENTENCE_EXAMPLE, "alone": _NUMBER, "without": None}],
+    "parts": [
+        {
+            "place": "rule",
+            "says": SENTENCE_EXAMPLE,
+            "alone": _NUMBER,
+            "without": None,
+            "unread": [
+                {
+                    "name": ["total"],
+                    "currency": "EUR",
+                    "found": _NUMBER,
+                    "sentence": "For about 12,400 (10,800 to 14,200) people, “total” is no number (or not in EUR) "
+                    "and does not count.",
+                }
+            ],
+        }
+    ],
     "known": {"email": 0.41, "phone": 0.12, "customer_id": 0.38},
     "consents": {"advertising": 0.36},
     "examples": ["0199a7c2-6f0e-7c1a-9d52-8f1f6f1f2b11"],
@@ -45,11 +61,23 @@ class EstimateSerializer(serializers.Serializer[Any]):
     sentence = serializers.CharField(source="__str__")
 
 
+class UnreadSerializer(serializers.Serializer[Any]):
+    name = serializers.ListField(
+        source="read.name", child=serializers.CharField(), help_text="The steps of its name; `[]` is every element."
+    )
+    currency = serializers.CharField(
+        source="read.currency", allow_null=True, help_text="That in which amounts are read; null for other numbers."
+    )
+    found = EstimateSerializer(help_text="How many have a value there that is known and no such number.")
+    sentence = serializers.CharField(source="__str__")
+
+
 class PartSerializer(serializers.Serializer[Any]):
     place = serializers.SerializerMethodField(help_text="Where in the rule: `rule.all_of[0]`.")
     says = serializers.SerializerMethodField()
     alone = EstimateSerializer(help_text="How many this group or condition finds alone.")
     without = EstimateSerializer(allow_null=True, help_text="How many the rule would find without it.")
+    unread = UnreadSerializer(many=True, help_text="What it reads as numbers, where somebody's values are none.")
 
     def get_place(self, part: Any) -> str:
         return place(part.node.path)

@@ -93,6 +93,7 @@ __all__ = [
     "Uncompilable",
     "compile_node",
     "compile_rule",
+    "scene_of",
 ]
 
 
@@ -157,8 +158,13 @@ def compile_rule(rule: Rule, surroundings: Surroundings) -> Compiled:
 
     days = _horizon_days(rule, surroundings, frozenset())
     horizon = None if days is None else timedelta(days=days)
-    scene = Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, keep)
+    scene = replace(scene_of(rule, surroundings), compile=keep)
     return Compiled(rule.of, _root(rule, scene, horizon), nodes, horizon, _crowded(rule, scene, horizon))
+
+
+def scene_of(rule: Rule, surroundings: Surroundings) -> Scene:
+    """Return where the conditions of a rule stand that are across no crossing."""
+    return Scene(rule.of, f"s.{rule.of}_id", rule.zone, surroundings, compile_node)
 
 
 def _root(rule: Rule, scene: Scene, horizon: timedelta | None) -> Sql:

@@ -93,6 +93,15 @@ def test_a_rule_is_counted_with_what_each_condition_finds(caller: Caller, advert
     ]
 
 
+def test_an_author_is_told_of_values_that_are_no_numbers(caller: Caller, advertiser: Advertiser) -> None:
+    for age in ("old", 18):
+        told(make_profile(advertiser), age=age)
+    (part,) = caller.post("/rules/preview", asked({"attribute": "age", "at_least": 18})).json()["parts"]
+    (unread,) = part["unread"]
+    assert (unread["name"], unread["currency"], unread["found"]["about"]) == (["age"], None, 1)
+    assert unread["sentence"] == "For 1 person, “age” is no number and does not count."
+
+
 def test_a_rule_that_takes_too_long_says_so(caller: Caller, advertiser: Advertiser, settings: Any) -> None:
     settings.MUSTER_EXACT_COUNT_SECONDS = 0.0
     viewed(make_profile(advertiser), DAY)

@@ -79,6 +79,15 @@ def test_count_shows_the_number_and_each_conditions(browser: Client, kettle: Adv
     assert "Counted exactly: <strong>1</strong>" in shown(browser, VIEWED, "exactly")
 
 
+def test_count_says_whose_values_are_no_numbers(browser: Client, kettle: Advertiser) -> None:
+    for total in (20, "12,50"):
+        viewed(make_profile(kettle), DAY, name="buy", total=total)
+    page = shown(browser, text_of({"event": "buy", "sum": {"of": "total", "at_least": 10}}), "count")
+    assert "For 1 person, “total” is no number (or not in EUR) and does not count." in page
+    page = shown(browser, text_of({"event": "buy", "sum": {"of": "quantity", "at_least": 10}}), "count")
+    assert "does not count" not in page
+
+
 def test_why_explains_somebody_and_notes_who_looked(browser: Client, kettle: Advertiser) -> None:
     jo = make_profile(kettle, email="jo@example.com")
     viewed(jo, DAY)

@@ -145,6 +145,19 @@ def test_amounts_in_another_currency_are_left_out_and_shown(profile: Profile) ->
     assert actual == "adds up to 69; 1 in another currency left out; 3 times, newest 3 May 14:00"
 
 
+def test_amounts_that_are_no_numbers_are_left_out_and_shown(profile: Profile) -> None:
+    viewed(profile, DAY, name="buy", total=60)
+    viewed(profile, 2 * DAY, name="buy", total="12,50", currency="USD")
+    actual = why(profile, {"event": "buy", "sum": {"of": "total", "more_than": 1}}).root.actual
+    assert actual == "adds up to 60; 1 that is no number left out; 2 times, newest 3 May 14:00"
+
+
+def test_an_attribute_that_is_no_number_says_so_where_one_is_asked_for(profile: Profile) -> None:
+    told(profile, size="12,50")
+    assert why(profile, {"attribute": "size", "at_least": 1}).root.actual == "“12,50”, which is no number"
+    assert why(profile, {"attribute": "size", "equals": "12"}).root.actual == "“12,50”"
+
+
 def test_ten_ranges_and_ten_events_are_shown(profile: Profile) -> None:
     viewed(profile, *(HOUR * n for n in range(1, 13)))
     assert len(why(profile, {"event": "view"}).root.events) == 10

@@ -83,14 +83,20 @@ def value_at(record: Record, name: Name) -> Sql:
     return asking.value_at(record.properties, name)
 
 
+def currency_of(record: Record, name: Name) -> str | None:
+    """Return in which currency a value is read; None where it is no amount of money."""
+    return record.currency if is_money(name) else None
+
+
 def number_at(record: Record, name: Name) -> Sql:
     """Return a value to be read as a number: an amount of money in the advertiser's currency, NULL where it is in
     another one that cannot be converted.
     """
     value = value_at(record, name)
-    if record.currency is None or not is_money(name):
+    currency_of_amount = currency_of(record, name)
+    if currency_of_amount is None:
         return value
-    properties, currency = Sql(record.properties), text(record.currency)
+    properties, currency = Sql(record.properties), text(currency_of_amount)
     # Most events say none or this one: to call the function for each of them takes as long as all the rest.
     return sql(
         "(CASE WHEN coalesce({properties} ->> 'currency', {currency}) = {currency} THEN {value}"

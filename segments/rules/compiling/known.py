@@ -26,7 +26,10 @@ from segments.rules.tree import (
 )
 from segments.rules.values import CountTest, Name
 
+ITEM = Record("i.i")
 CART, CART_UPDATED = ("cart",), ("cart", "updated_at")
+# An amount that a line of a cart does not say is its price times its quantity.
+CART_AMOUNT, CART_FACTORS = ("amount",), (("price",), ("quantity",))
 NAMES_A_PERSON = "('customer_id', 'email', 'phone')"
 _TABLES = {"profile": "audience_attribute", "account": "audience_accountattribute"}
 
@@ -57,39 +60,47 @@ def attribute_timeline(node: AttributeCondition, scene: Scene) -> Sql:
 
 def items_timeline(node: ItemsCondition, scene: Scene) -> Sql:
     """Return when the aggregate is true of the records; never where there is no list."""
-    record = Record("i.i")
-    clock = scene.clock(node.zone)
+    passes = steps.aggregated(
+        node.aggregate, lambda value: items_spans(node, scene, value), lambda name: value_at(ITEM.properties, name)
+    )
+    return of_list(node, scene, passes, NEVER)
+
+
+def of_list(node: ItemsCondition, scene: Scene, found: Sql, otherwise: Sql) -> Sql:
+    """Return what is found of the list `l.v`, or something else where there is none."""
+    return sql(
+        "(SELECT CASE WHEN jsonb_typeof(l.v) = 'array' THEN {found} ELSE {otherwise} END"
+        " FROM (SELECT {value} AS v OFFSET 0) l)",
+        found=found,
+        otherwise=otherwise,
+        value=attribute_value(node.items, scene),
+    )
+
+
+def items_spans(node: ItemsCondition, scene: Scene, value: Sql | None) -> Sql:
+    """Return the spans `r` of the records of the list `l.v` that pass the filters, with a value `v` of each."""
     records = Sql("SELECT i FROM jsonb_array_elements(l.v) i")
     if node.items == CART:
-        # An amount that a line does not say is its price times its quantity.
-        records = Sql(
-            "SELECT jsonb_strip_nulls(jsonb_build_object('amount',"
-            " segments_number(i -> 'price') * segments_number(i -> 'quantity'))) || i AS i"
-            " FROM jsonb_array_elements(l.v) i WHERE jsonb_typeof(i) = 'object'"
+        factors = [sql("segments_number({value})", value=value_at("i", factor)) for factor in CART_FACTORS]
+        records = sql(
+            "SELECT jsonb_strip_nulls(jsonb_build_object({name}, {amount})) || i AS i"
+            " FROM jsonb_array_elements(l.v) i WHERE jsonb_typeof(i) = 'object'",
+            name=text(*CART_AMOUNT),
+            amount=join(" * ", factors),
         )
-
-    def spans(value: Sql | None) -> Sql:
-        if filters.is_dated(node.where):
-            when = sql("unnest({passes})", passes=filters.timeline(node.where, record, clock))
-            conditions = Sql("")
-        else:
-            when = sql("tstzrange({as_of}, NULL)", as_of=AS_OF_SQL)
-            claims = filters.claims(node.where, record)
-            conditions = sql(" WHERE {all}", all=join(" AND ", claims)) if claims else Sql("")
-        return sql(
-            "SELECT {when} AS r{value} FROM ({records}) i{conditions}",
-            when=when,
-            value=sql(", {value} AS v", value=value) if value else Sql(""),
-            records=records,
-            conditions=conditions,
-        )
-
+    if filters.is_dated(node.where):
+        when = sql("unnest({passes})", passes=filters.timeline(node.where, ITEM, scene.clock(node.zone)))
+        conditions = Sql("")
+    else:
+        when = sql("tstzrange({as_of}, NULL)", as_of=AS_OF_SQL)
+        claims = filters.claims(node.where, ITEM)
+        conditions = sql(" WHERE {all}", all=join(" AND ", claims)) if claims else Sql("")
     return sql(
-        "(SELECT CASE WHEN jsonb_typeof(l.v) = 'array' THEN {passes} ELSE {never} END"
-        " FROM (SELECT {value} AS v OFFSET 0) l)",
-        passes=steps.aggregated(node.aggregate, spans, lambda name: value_at(record.properties, name)),
-        never=NEVER,
-        value=attribute_value(node.items, scene),
+        "SELECT {when} AS r{value} FROM ({records}) i{conditions}",
+        when=when,
+        value=sql(", {value} AS v", value=value) if value else Sql(""),
+        records=records,
+        conditions=conditions,
     )
 
 

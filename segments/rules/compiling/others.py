@@ -202,21 +202,22 @@ def _is_member(node: SegmentCondition, asks: IsMember, other: OtherSegment, memb
 
 def account_timeline(node: AccountCondition, scene: Scene) -> Sql:
     """Return when some account of the profile satisfies the node."""
+    inner, accounts = accounts_of(scene)
+    return _together("range_agg(o.passes)", inner.timeline(node.account), accounts)
+
+
+def accounts_of(scene: Scene) -> tuple[Scene, Sql]:
+    """Return the scene on the other side, and the relation of a profile's accounts up to its WHERE."""
     if scene.of != "profile" or scene.depth >= 2:
         raise Uncompilable("Accounts are asked about from a rule about profiles, one crossing each way.")
     account = f"a{scene.depth}"
     accounts = Sql(f"audience_accountmember {account} WHERE {account}.profile_id = {scene.id}")
-    passes = scene.of_other("account", f"{account}.account_id").timeline(node.account)
-    return _together("range_agg(o.passes)", passes, accounts)
+    return scene.of_other("account", f"{account}.account_id"), accounts
 
 
 def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
     """Return when so many people of the account satisfy the node. Without people only a count can be true."""
-    if scene.of != "account" or scene.depth >= 2:
-        raise Uncompilable("People are asked about from a rule about accounts, one crossing each way.")
-    person = f"p{scene.depth}"
-    people = Sql(f"audience_accountmember {person} WHERE {person}.account_id = {scene.id}")
-    inner = scene.of_other("profile", f"{person}.profile_id")
+    inner, people = people_of(scene)
     passes = ALWAYS if node.who is None else inner.timeline(node.who)
     if isinstance(node.people, CountTest):
         spans = sql("SELECT unnest({passes}) AS r FROM {people}", passes=passes, people=people)
@@ -224,6 +225,15 @@ def people_timeline(node: PeopleCondition, scene: Scene) -> Sql:
     if node.people not in _PEOPLE:
         raise Uncompilable(f"“{node.people}” is no number of people.")
     return _together(_PEOPLE[node.people], passes, people)
+
+
+def people_of(scene: Scene) -> tuple[Scene, Sql]:
+    """Return the scene on the other side, and the relation of an account's people up to its WHERE."""
+    if scene.of != "account" or scene.depth >= 2:
+        raise Uncompilable("People are asked about from a rule about accounts, one crossing each way.")
+    person = f"p{scene.depth}"
+    people = Sql(f"audience_accountmember {person} WHERE {person}.account_id = {scene.id}")
+    return scene.of_other("profile", f"{person}.profile_id"), people
 
 
 _PEOPLE = {

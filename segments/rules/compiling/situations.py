@@ -9,7 +9,7 @@ from dataclasses import replace
 from segments.rules.compiling import asking, events
 from segments.rules.compiling.events import Pool
 from segments.rules.compiling.scene import Scene, Uncompilable
-from segments.rules.compiling.sql import Sql, duration, opposite, sql
+from segments.rules.compiling.sql import TRUE, Sql, duration, opposite, sql
 from segments.rules.compiling.visits import end_of_visit, gap_of, start_of_visit
 from segments.rules.fields import WEATHER_VALID_HOURS
 from segments.rules.tree import ANY_EVENT, Events, NearCondition, Seen, SituationCondition
@@ -21,12 +21,20 @@ _MEDIUM = "(e.context #>> '{{source,medium}}')"
 
 
 def situation_timeline(node: SituationCondition, scene: Scene) -> Sql:
-    value = asking.value_at("e.context", node.field)
-    known = sql("segments_is_known({value})", value=value)
     if node.test.operator == "known":
-        seen = _seen(node.field, node.seen, node.window, known, Sql("TRUE"), node.zone, scene)
+        seen = seen_where(node, TRUE, scene)
         return seen if node.test.operand else opposite(seen)
-    passes = asking.claim(value, node.test)
+    return seen_where(node, asking.claim(field_value(node), node.test), scene)
+
+
+def field_value(node: SituationCondition) -> Sql:
+    """Return the value of the field in an event `e`."""
+    return asking.value_at("e.context", node.field)
+
+
+def seen_where(node: SituationCondition, passes: Sql, scene: Scene) -> Sql:
+    """Return when a claim is true of the event that decides."""
+    known = sql("segments_is_known({value})", value=field_value(node))
     return _seen(node.field, node.seen, node.window, known, passes, node.zone, scene)
 
 
