@@ -116,7 +116,7 @@ def _left_out(node: EventCondition, found: events.Pool) -> Sql:
 
 
 _OF_AMOUNTS = {"sum": "adds up to", "avg": "on average", "min": "at the lowest", "max": "at the highest"}
-_LEFT_OUT = {"no_number": "that is no number", "other_currency": "in another currency"}
+_LEFT_OUT = {"no_number": "for being no number", "other_currency": "for being in another currency"}
 
 
 def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
@@ -140,7 +140,7 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
                 number = 0
             amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
             left_out = [
-                f"; {many:,} {why} left out" for key, why in _LEFT_OUT.items() if (many := fact["left_out"][key])
+                f"; {many:,} left out {why}" for key, why in _LEFT_OUT.items() if (many := fact["left_out"][key])
             ]
             return Actual(f"{amount}{''.join(left_out)}; {counted}", found)
     return Actual(counted, found)

@@ -142,14 +142,14 @@ def test_amounts_in_another_currency_are_left_out_and_shown(profile: Profile) ->
     viewed(profile, 2 * DAY, name="buy", total=50, currency="USD")
     viewed(profile, 3 * DAY, name="buy", total=10, currency="USD", exchange_rate="0.9")
     actual = why(profile, {"event": "buy", "sum": {"of": "total", "more_than": 1}}).root.actual
-    assert actual == "adds up to 69; 1 in another currency left out; 3 times, newest 3 May 14:00"
+    assert actual == "adds up to 69; 1 left out for being in another currency; 3 times, newest 3 May 14:00"
 
 
 def test_amounts_that_are_no_numbers_are_left_out_and_shown(profile: Profile) -> None:
     viewed(profile, DAY, name="buy", total=60)
     viewed(profile, 2 * DAY, name="buy", total="12,50", currency="USD")
     actual = why(profile, {"event": "buy", "sum": {"of": "total", "more_than": 1}}).root.actual
-    assert actual == "adds up to 60; 1 that is no number left out; 2 times, newest 3 May 14:00"
+    assert actual == "adds up to 60; 1 left out for being no number; 2 times, newest 3 May 14:00"
 
 
 def test_an_attribute_that_is_no_number_says_so_where_one_is_asked_for(profile: Profile) -> None:
