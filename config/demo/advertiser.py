@@ -35,10 +35,14 @@ def is_played(advertiser: Advertiser) -> bool:
         return Export.objects.exists()
 
 
-def make_advertiser(name: str, *, time_zone: str, host: str, pixels: Collection[str], since: datetime) -> Advertiser:
+def make_advertiser(
+    name: str, *, time_zone: str, currency: str, host: str, pixels: Collection[str], since: datetime
+) -> Advertiser:
     """Make an advertiser with these pixels and the segments that they add to, all at once, as if made then."""
     with transaction.atomic():
-        advertiser = Advertiser.objects.create(name=name, time_zone=time_zone, domains=_domains(host))
+        advertiser = Advertiser.objects.create(
+            name=name, time_zone=time_zone, currency=currency, domains=_domains(host)
+        )
         with acting_for(advertiser.pk):
             known = [pixel for pixel in tags.PIXELS if pixel.name in pixels]
             codes = {code for pixel in known for code in pixel.adds}

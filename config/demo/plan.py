@@ -35,8 +35,9 @@ def in_order(fires: Iterable[PlannedFire]) -> list[PlannedFire]:
 
 
 class Story(NamedTuple):
-    """What is played: by which clock the shop lives, on which host its pages stand, and all that its visitors do."""
+    """What is played: the clock and the currency of the shop, the host of its pages, and all that its visitors do."""
 
     time_zone: str
+    currency: str
     host: str
     fires: list[PlannedFire]

@@ -19,6 +19,7 @@ from config.demo import tags
 from config.demo.plan import PlannedFire, in_order
 
 TIME_ZONE = "Europe/London"
+CURRENCY = "GBP"
 HOST = "www.retailer.example"
 HOME = "United Kingdom"
 GIFT_WORD = "GIFT"

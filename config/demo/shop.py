@@ -17,6 +17,7 @@ from config.demo.plan import CHROME, PlannedFire, in_order
 NAME = "Demo shop"
 DAYS = 60
 TIME_ZONE = "Europe/Berlin"
+CURRENCY = "EUR"
 HOST = "www.shop.example"
 
 # Monday to Sunday, and the hours of a day: how busy they are, compared with each other.

@@ -211,6 +211,11 @@ def test_every_customer_is_one_profile(demo, invoices):
     assert profiles == len(customers) == 2740
 
 
+def test_the_shop_lives_by_its_own_clock_and_currency(demo):
+    (found,) = demo.stored.ask("SELECT time_zone, currency FROM audience_advertiser WHERE id = %(advertiser)s")
+    assert found == ("Europe/London", "GBP")
+
+
 def test_the_buyers_are_in_the_delivered_file(demo):
     (rows, path), *_ = demo.files()
     with gzip.open(path, "rt", newline="") as file:

@@ -59,6 +59,7 @@ class Command(BaseCommand):
         advertiser = rows.make_advertiser(
             rows.free_name(name),
             time_zone=story.time_zone,
+            currency=story.currency,
             host=story.host,
             pixels=pixels,
             since=story.fires[0].at,
@@ -80,9 +81,9 @@ class Command(BaseCommand):
                 fires = retail.plan_fires(retail.read_invoices(file), now)
             except retail.BadRetailFile as error:
                 raise CommandError(str(error)) from error
-            return Story(retail.TIME_ZONE, retail.HOST, fires)
+            return Story(retail.TIME_ZONE, retail.CURRENCY, retail.HOST, fires)
         fires = shop.plan_fires(seed=options["seed"], visitors=options["visitors"], until=now)
-        return Story(shop.TIME_ZONE, shop.HOST, fires)
+        return Story(shop.TIME_ZONE, shop.CURRENCY, shop.HOST, fires)
 
     def _play(self, advertiser: Advertiser, story: Story) -> None:
         """Play all fires, then let time publish what it has ended: not before, or it would run ahead of the story."""
