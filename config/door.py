@@ -6,6 +6,7 @@ batch, a client that goes away would fail its neighbours; here it only hears not
 
 import asyncio
 import ctypes
+import errno
 import gc
 import os
 import resource
@@ -31,13 +32,15 @@ from config.drain import Drain  # noqa: E402
 from config.http1 import Connection, Message, Site  # noqa: E402
 from config.proxies import client_address, is_trusted  # noqa: E402
 from pixels import fireids  # noqa: E402
-from pixels.answers import NOT_FOUND, Answer, text_answer  # noqa: E402
+from pixels.answers import NOT_FOUND, Answer, not_ready_answer, text_answer  # noqa: E402
 from pixels.committer import Answers  # noqa: E402
 from pixels.endpoint import Pending  # noqa: E402
 from pixels.intake import Intake  # noqa: E402
 from pixels.messages.bodies import BODY_BYTES  # noqa: E402
 from pixels.messages.delivery import One, Received  # noqa: E402
 from pixels.messages.endpoint import PREFIX  # noqa: E402
+from pixels.messages.errors import RequestError  # noqa: E402
+from pixels.messages.replies import refusal  # noqa: E402
 from pixels.optout.endpoint import PREFIX as OPT_OUT  # noqa: E402
 from pixels.steps import Headers, Request  # noqa: E402
 
@@ -45,6 +48,11 @@ TICK_SECONDS = 1.0
 LOOK_SECONDS = 0.05
 # For what is under way when the end has come; less than `config.drain` leaves until the worker is killed.
 LONGEST_ANSWER_SECONDS = 8.0
+# Of the file descriptors some are for the door itself: connections to the database, files of the spool. A client too
+# many is answered by one of a few more, or waits until one of these is free.
+OWN_DESCRIPTORS = 64
+TURNED_AWAY_AT_ONCE = 32
+SILENT_SECONDS = 2.0  # by a clock that moves every `TICK_SECONDS`
 LARGE_BODY_BYTES = 32 << 10
 KEPT_BYTES = 8 << 20
 M_TRIM_THRESHOLD = -1  # malloc.h
@@ -62,6 +70,8 @@ class Door:
         self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._site = Site(self._receive, body_bytes=BODY_BYTES)
+        self._full = Site(self._turn_away, body_bytes=0, idle_seconds=SILENT_SECONDS, is_closing=True)
+        self._most_clients = max(_descriptors() - OWN_DESCRIPTORS - TURNED_AWAY_AT_ONCE, 1)
         self._intake = Intake(self._give)
         self._drain = Drain(self._loop)
         self._has_proxies = bool(settings.MUSTER_TRUSTED_PROXIES)
@@ -92,16 +102,19 @@ class Door:
         """Take one connection. All workers wait at one socket, and each is to have its share of those that come: a
         server of the loop's own would take all that are there, a proxy's few lasting ones maybe all of them.
         """
+        site = self._site if len(self._site.connections) < self._most_clients else self._full
         try:
+            if len(self._full.connections) >= TURNED_AWAY_AT_ONCE:
+                raise OSError(errno.EMFILE, "There is no room for another client.")
             connection, _ = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # another worker has it, or nobody any more
-        except OSError:  # too many open files: look again when some may have been closed
+        except OSError:  # look again when some may have gone
             self._loop.remove_reader(listening.fileno())
-            self._loop.call_later(TICK_SECONDS, self._listen, listening)
+            self._loop.call_later(LOOK_SECONDS, self._listen, listening)
             return
         connection.setblocking(False)
-        self._keep(self._loop.connect_accepted_socket(lambda: Connection(self._site), connection))
+        self._keep(self._loop.connect_accepted_socket(lambda: Connection(site), connection))
 
     def _keep(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something, and hold it as long as it runs: the loop itself does not."""
@@ -112,8 +125,10 @@ class Door:
     async def _await_last_answers(self) -> None:
         last = self._loop.time() + LONGEST_ANSWER_SECONDS
         while self._loop.time() < last:
-            self._site.close_idle()
-            if not self._site.connections and not self._tasks:  # of these some are about to be connections
+            for site in (self._site, self._full):
+                site.close_idle()
+            # Of the tasks some are about to be connections.
+            if not (self._site.connections or self._full.connections or self._tasks):
                 break
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -122,6 +137,7 @@ class Door:
         self._notify()
         self._site.is_closing = self._drain.is_on
         self._site.tick()
+        self._full.tick()
         metrics.count_answers(self._statuses)
         self._statuses.clear()
         self._loop.call_later(TICK_SECONDS, self._tick)
@@ -138,6 +154,16 @@ class Door:
             self._receive_call(connection, request, message.body)
         else:
             self._submit(connection, self._intake.receive(request))
+
+    def _turn_away(self, connection: Connection, message: Message) -> None:
+        """Answer a client too many, once. To ask for the door's health is no load."""
+        path, _ = message.path_and_query()
+        if path.startswith(HEALTH):
+            self._keep(self._tell_health(connection, path))
+            return
+        metrics.count_refused("too_many_clients")
+        is_call = path.startswith(CALLS)
+        self._answer(connection, refusal(RequestError.BUSY) if is_call else not_ready_answer())
 
     def _submit(self, connection: Connection, received: Answer | Pending | One) -> None:
         """Answer at once, or after the commit."""
@@ -199,6 +225,11 @@ class Door:
         if path == "/health/sink":
             return await self._loop.run_in_executor(None, self._intake.sink)
         return NOT_FOUND
+
+
+def _descriptors() -> int:
+    """Return how many file descriptors this process may have."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _origin(peer: str, headers: Headers) -> tuple[str, str | None]:

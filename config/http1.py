@@ -96,13 +96,24 @@ def _after_host(target: bytes) -> bytes:
 class Site:
     """What all connections of one listener share: who receives, and the clock."""
 
-    def __init__(self, receive: "Callable[[Connection, Message], None]", *, body_bytes: int) -> None:
-        """`receive` is to call `answer` of the connection, at once or later, exactly once."""
+    def __init__(
+        self,
+        receive: "Callable[[Connection, Message], None]",
+        *,
+        body_bytes: int,
+        idle_seconds: float | None = None,
+        is_closing: bool = False,
+    ) -> None:
+        """`receive` is to call `answer` of the connection, at once or later, exactly once.
+
+        A connection that is idle for `idle_seconds`, by default `IDLE_SECONDS`, is closed.
+        """
         self.receive = receive
         self.body_bytes = body_bytes
+        self.idle_seconds = IDLE_SECONDS if idle_seconds is None else idle_seconds
         self.connections: set[Connection] = set()
         # Every answer says that it is the last one on its connection.
-        self.is_closing = False
+        self.is_closing = is_closing
         self.now = 0.0
         self.date = ""
         self.tick()
@@ -160,7 +171,7 @@ class Connection(asyncio.Protocol):
         """Say whether the client has been silent for too long, or is too slow with its request."""
         if self._begun_at:
             return now - self._begun_at > SLOWEST_REQUEST_SECONDS
-        return self._open is None and now - self._heard_at > IDLE_SECONDS
+        return self._open is None and now - self._heard_at > self._site.idle_seconds
 
     def close(self) -> None:
         """Close when what was written has been sent."""
