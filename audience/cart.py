@@ -23,7 +23,7 @@ from audience.attributes import OF_PROFILES, Told, states_of, write, write_value
 from audience.columns import texts, uuids
 from audience.events import Fact
 from audience.instants import SECOND
-from audience.products import LISTS, NUMBER, TOTALS, Product, listed, product_of, whole
+from audience.products import LISTS, MONEY, NUMBER, TOTALS, Product, listed, priced, product_of, whole
 from audience.talk import Talk, reads
 from audience.values import Object
 
@@ -117,14 +117,14 @@ def _after(lines: Lines, name: str, told: Object) -> Lines | None:
         return {}
     if name == UPDATED:
         products = whole(told)
-        return None if products is None else _all(products)
+        return None if products is None else _all([priced(one, told) for one in products])
     named = [(key, one) for one in listed(told) or [product_of(told)] if (key := _called(one))]
     if not named:
         return None
     change = _add if name == ADDED else _remove
     lines = dict(lines)
     for key, product in named:
-        change(lines, key, product)
+        change(lines, key, priced(product, told))
     return lines
 
 
@@ -140,6 +140,8 @@ def _all(products: Iterable[Product]) -> Lines:
 
 def _add(lines: Lines, key: str, product: Product) -> None:
     before = lines.get(key, {"quantity": Decimal(0)})
+    if "price" in product:  # it is in what this event says
+        before = {name: value for name, value in before.items() if name not in MONEY}
     _put(lines, key, before | product | {"quantity": before["quantity"] + product.get("quantity", Decimal(1))})
 
 

@@ -11,6 +11,8 @@ from audience.values import LONGEST_NAME, Object
 Product = dict[str, Any]
 
 LISTS, TOTALS = ("products", "items"), ("total", "value")
+# What a price is in, beside it: of the event, where that says so.
+MONEY = ("currency", "exchange_rate")
 # Ours first, then those of Segment's e-commerce events and of Google's.
 _TEXTS = {
     "id": ("product_id", "id", "sku", "item_id"),
@@ -43,6 +45,15 @@ def product_of(told: Any) -> Product:
     if (quantity := number_of(told.get("quantity"))) is not None:
         product["quantity"] = quantity
     return product
+
+
+def priced(product: Product, told: Object) -> Product:
+    """Return a product with what its price is in, as its event says."""
+    if "price" not in product:
+        return product
+    currency, rate = _text(told.get("currency")), told.get("exchange_rate")
+    beside = {"currency": currency} if currency else {}
+    return product | beside | ({} if number_of(rate) is None else {"exchange_rate": rate})
 
 
 def whole(told: Object) -> list[Product] | None:

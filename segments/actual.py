@@ -8,14 +8,16 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from segments import weighing
 from segments.rules import phrases
-from segments.rules.compiling import asking, events, steps, unread
+from segments.rules.compiling import asking, events, filters, steps, unread
 from segments.rules.compiling.events import X
-from segments.rules.compiling.known import attribute_value
+from segments.rules.compiling.filters import item_of
+from segments.rules.compiling.known import attribute_value, items_spans, of_list
 from segments.rules.compiling.scene import Scene
 from segments.rules.compiling.spans import Span, forgotten_after
 from segments.rules.compiling.sql import AS_OF_SQL, FALSE, Sql, bigint, join, sql, text
@@ -32,7 +34,7 @@ from segments.rules.tree import (
     SituationCondition,
     TimeCondition,
 )
-from segments.rules.values import Amount, Count, Distinct, Name
+from segments.rules.values import Aggregate, Amount, Count, Distinct, Name
 from segments.telling import Actual, CountedEvent, Teller
 
 EVENTS_SHOWN = 10
@@ -54,7 +56,15 @@ def say(node: Node, fact: str | None, teller: Teller) -> Actual:
     return said
 
 
+# Makes the spans `r` of all rows that may count, with a value `v`; the value of a name, as it is said or read.
+_Rows: TypeAlias = Callable[[Sql], Sql]
+_Value: TypeAlias = Callable[[Name], Sql]
+
 # Events.
+
+
+def _with_value(found: events.Pool, value: Sql) -> Sql:
+    return events.spans(found, [("v", value)])
 
 
 def _events(node: EventCondition, scene: Scene) -> Sql:
@@ -69,7 +79,10 @@ def _events(node: EventCondition, scene: Scene) -> Sql:
         rows = sql(
             "SELECT * FROM ({rows}) q WHERE q.r @> {as_of}", rows=events.spans(found, _COLUMNS), as_of=AS_OF_SQL
         )
-        number, left_out = _number(node, found), _left_out(node, found)
+        said, read = partial(events.event_value, found), partial(events.event_number, found)
+        number, left_out = (
+            of(node.aggregate, partial(_with_value, found), said, read) for of in (_number, _left_out)
+        )
     return sql(
         """(SELECT jsonb_build_object('count', count(*), 'number', {number}, 'left_out', {left_out},
             'events', jsonb_agg(
@@ -83,34 +96,37 @@ def _events(node: EventCondition, scene: Scene) -> Sql:
     )
 
 
-def _number(node: EventCondition, found: events.Pool) -> Sql:
-    """Return what the aggregate comes to, over the events that count."""
-    match node.aggregate:
+def _number(aggregate: Aggregate, rows: _Rows, said: _Value, read: _Value) -> Sql:
+    """Return JSON of what an aggregate comes to, over the rows that count."""
+    match aggregate:
         case Amount(kind=kind, of=name):
-            chosen, reader = f"{kind}(q.v)", "segments_number({value})"
+            chosen, reader, value = f"{kind}(q.v)", "segments_number({value})", read(name)
         case Distinct(of=name):
-            chosen, reader = "count(DISTINCT q.v)", "segments_key({value})"
+            chosen, reader, value = "count(DISTINCT q.v)", "segments_key({value})", said(name)
         case Count():
             return Sql("NULL::jsonb")
-    value = events.event_number if isinstance(node.aggregate, Amount) else events.event_value
-    values = steps.flat(events.spans(found, [("v", value(found, name))]), name, reader)
+    values = steps.flat(rows(value), name, reader)
     return sql(
         f"(SELECT to_jsonb({chosen}) FROM ({{values}}) q WHERE q.r @> {{as_of}})", values=values, as_of=AS_OF_SQL
     )
 
 
-def _left_out(node: EventCondition, found: events.Pool) -> Sql:
-    """Return of how many events that count the amount does not: it is no number, or is in another currency."""
-    if not isinstance(node.aggregate, Amount):
+def _left_out(aggregate: Aggregate, rows: _Rows, said: _Value, read: _Value) -> Sql:
+    """Return JSON of how many rows that count an amount leaves out, by the reasons of `_LEFT_OUT`."""
+    if not isinstance(aggregate, Amount):
         return Sql("NULL::jsonb")
-    said = events.event_value(found, node.aggregate.of)
-    columns = [("said", said), ("no_number", unread.is_no_amount(said, said, node.aggregate.of))]
-    columns.append(("v", events.event_number(found, node.aggregate.of)))
+    value = said(aggregate.of)
+    reason = sql(
+        "(CASE WHEN {no_number} THEN 'no_number'"
+        " WHEN segments_is_known({said}) AND {read} IS NULL THEN 'other_currency' END)",
+        no_number=unread.is_no_amount(value, value, aggregate.of),
+        said=value,
+        read=read(aggregate.of),
+    )
     return sql(
-        """(SELECT jsonb_build_object('no_number', count(*) FILTER (WHERE q.no_number), 'other_currency',
-            count(*) FILTER (WHERE NOT q.no_number AND segments_is_known(q.said) AND q.v IS NULL))
-        FROM ({rows}) q WHERE q.r @> {as_of})""",
-        rows=events.spans(found, columns),
+        """(SELECT jsonb_object_agg(q.v, q.rows) FROM (SELECT q.v, count(*) AS rows FROM ({rows}) q
+            WHERE q.r @> {as_of} AND q.v IS NOT NULL GROUP BY q.v) q)""",
+        rows=rows(reason),
         as_of=AS_OF_SQL,
     )
 
@@ -131,19 +147,22 @@ def _say_events(node: EventCondition, fact: Any, teller: Teller) -> Actual:
         return Actual(f"the first {first}" if node.which == "first" else f"the last {newest}", found)
     times = "once" if fact["count"] == 1 else f"{fact['count']:,} times"
     counted = f"{times}, newest {newest}"
+    return Actual("; ".join([*_comes_to(node.aggregate, fact), counted]), found)
+
+
+def _comes_to(aggregate: Aggregate, fact: Any) -> list[str]:
+    """Return the parts of a sentence about an aggregate and what it leaves out."""
     number = fact["number"]
-    match node.aggregate:
+    match aggregate:
         case Distinct():
-            return Actual(f"{number:,} different; {counted}", found)
+            return [f"{number:,} different"]
         case Amount(kind=kind):
             if number is None and kind == "sum":  # over none it is 0, the others are unknown
                 number = 0
             amount = "unknown" if number is None else f"{_OF_AMOUNTS[kind]} {_decimal(number)}"
-            left_out = [
-                f"; {many:,} left out {why}" for key, why in _LEFT_OUT.items() if (many := fact["left_out"][key])
-            ]
-            return Actual(f"{amount}{''.join(left_out)}; {counted}", found)
-    return Actual(counted, found)
+            left_out = sorted((fact["left_out"] or {}).items())
+            return [amount, *(f"{many:,} left out {_LEFT_OUT[reason]}" for reason, many in left_out)]
+    return []
 
 
 def _decimal(number: Any) -> str:
@@ -168,16 +187,26 @@ def _say_attribute(node: AttributeCondition, fact: Any, teller: Teller) -> Actua
 
 
 def _items(node: ItemsCondition, scene: Scene) -> Sql:
-    value = attribute_value(node.items, scene)
-    return sql(
-        "(SELECT CASE WHEN jsonb_typeof(l.v) = 'array' THEN to_jsonb(jsonb_array_length(l.v)) END"
-        " FROM (SELECT {value} AS v OFFSET 0) l)",
-        value=value,
+    item, rows = item_of(scene), partial(items_spans, node, scene)
+    said, read = partial(filters.value_at, item), partial(filters.number_at, item)
+    number, left_out = (of(node.aggregate, rows, said, read) for of in (_number, _left_out))
+    found = sql(
+        """(SELECT jsonb_build_object('lines', jsonb_array_length(l.v), 'count', count(*), 'number', {number},
+            'left_out', {left_out}) FROM ({rows}) q WHERE q.r @> {as_of})""",
+        number=number,
+        left_out=left_out,
+        rows=rows(None),
+        as_of=AS_OF_SQL,
     )
+    return of_list(node, scene, found, Sql("NULL::jsonb"))
 
 
 def _say_items(node: ItemsCondition, fact: Any, teller: Teller) -> Actual:
-    return Actual("unknown" if fact is None else f"{fact:,} {'line' if fact == 1 else 'lines'}")
+    if fact is None:
+        return Actual("unknown")
+    lines = f"{fact['lines']:,} {'line' if fact['lines'] == 1 else 'lines'}"
+    counted = f"{fact['count']:,} of {lines}" if node.where else lines
+    return Actual("; ".join([*_comes_to(node.aggregate, fact), counted]))
 
 
 def _say_value(node: Any, fact: Any, teller: Teller) -> Actual:

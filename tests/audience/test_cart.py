@@ -58,6 +58,17 @@ def tell(shop, *events, own="browser:1", first=0):
         ([updated(LAMP), updated(MUG)], [MUG_LINE]),
         ([updated()], []),
         (
+            [updated(MUG, {"id": "gift"}, currency="USD")],
+            [MUG_LINE | {"currency": "USD"}, {"id": "gift", "quantity": 1}],
+        ),
+        (
+            [updated(MUG, currency=" usd ", exchange_rate="0.9"), added(id="mug", quantity=2)],
+            [MUG | {"quantity": 3, "currency": "usd", "exchange_rate": "0.9"}],
+        ),
+        ([updated(MUG, currency="USD", exchange_rate=0.9), added(**MUG)], [MUG | {"quantity": 2}]),
+        ([("cart_updated", {"total": 9, "currency": "USD"})], [{"price": 9, "currency": "USD", "quantity": 1}]),
+        ([updated(MUG, currency=["USD"], exchange_rate="much")], [MUG_LINE]),
+        (
             [("cart_updated", {"items": [GOOGLES]})],
             [{"id": "7", "name": "Train", "category": "Toys", "brand": "Holz", "price": 35.5, "quantity": 1}],
         ),

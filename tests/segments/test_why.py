@@ -158,6 +158,39 @@ def test_an_attribute_that_is_no_number_says_so_where_one_is_asked_for(profile: 
     assert why(profile, {"attribute": "size", "equals": "12"}).root.actual == "“12,50”"
 
 
+@pytest.mark.parametrize(
+    ("asked", "actual"),
+    [
+        ({}, "4 lines"),
+        ({"where": [{"property": "brand", "equals": "Acme"}]}, "2 of 4 lines"),
+        ({"distinct": {"of": "brand", "at_least": 1}}, "1 different; 4 lines"),
+        (
+            {"sum": {"of": "amount", "less_than": 100}},
+            "adds up to 30; 1 left out for being no number; 1 left out for being in another currency; 4 lines",
+        ),
+        (
+            {"max": {"of": "price", "less_than": 100}, "where": [{"property": "brand", "equals": "Acme"}]},
+            "at the highest 10; 2 of 4 lines",
+        ),
+        (
+            {"avg": {"of": "price", "less_than": 100}, "where": [{"property": "brand", "equals": "No"}]},
+            "unknown; 0 of 4 lines",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_lines_of_a_list_come_to(profile: Profile, asked: dict[str, Any], actual: str) -> None:
+    acme = [{"brand": "Acme", "price": price, "quantity": 2} for price in (5, 10)]
+    told(profile, cart=[*acme, {"price": 7, "quantity": 1, "currency": "USD"}, {"amount": "ten"}])
+    assert why(profile, {"items": "cart", **asked}).root.actual == actual
+
+
+def test_who_has_no_list_is_unknown(profile: Profile) -> None:
+    told(profile, cart="none")
+    assert why(profile, {"items": "cart"}).root.actual == "unknown"
+    assert why(profile, {"items": "wishes"}).root.actual == "unknown"
+
+
 def test_ten_ranges_and_ten_events_are_shown(profile: Profile) -> None:
     viewed(profile, *(HOUR * n for n in range(1, 13)))
     assert len(why(profile, {"event": "view"}).root.events) == 10

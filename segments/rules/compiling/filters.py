@@ -13,17 +13,22 @@ from segments.rules.values import Name
 
 
 class Record(NamedTuple):
-    """The columns in which an event, or a record of a list, has its values; a record of a list has no context, and no
-    currency: that in which the amounts of an event are asked about.
+    """The columns in which an event, or a record of a list, has its values; a record of a list has no context.
+
+    `currency` is that in which amounts are asked about.
     """
 
     properties: str
-    context: str | None = None
-    currency: str | None = None
+    context: str | None
+    currency: str
 
 
 def event_of(scene: Scene) -> Record:
     return Record("e.properties", "e.context", scene.surroundings.currency)
+
+
+def item_of(scene: Scene) -> Record:
+    return Record("i.i", None, scene.surroundings.currency)
 
 
 def is_dated(filters: Sequence[Filter]) -> bool:
@@ -93,10 +98,9 @@ def number_at(record: Record, name: Name) -> Sql:
     another one that cannot be converted.
     """
     value = value_at(record, name)
-    currency_of_amount = currency_of(record, name)
-    if currency_of_amount is None:
+    if not is_money(name):
         return value
-    properties, currency = Sql(record.properties), text(currency_of_amount)
+    properties, currency = Sql(record.properties), text(record.currency)
     # Most events say none or this one: to call the function for each of them takes as long as all the rest.
     return sql(
         "(CASE WHEN coalesce({properties} ->> 'currency', {currency}) = {currency} THEN {value}"

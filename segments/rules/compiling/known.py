@@ -1,8 +1,10 @@
 """Conditions about what is known of a profile or an account: attributes, lists of records, identifiers, consent."""
 
+from functools import partial
+
 from segments.rules.compiling import asking, filters, steps
 from segments.rules.compiling.asking import value_at
-from segments.rules.compiling.filters import Record
+from segments.rules.compiling.filters import item_of
 from segments.rules.compiling.scene import Scene, Uncompilable
 from segments.rules.compiling.sql import (
     AS_OF_SQL,
@@ -24,9 +26,8 @@ from segments.rules.tree import (
     ItemsCondition,
     PersonCondition,
 )
-from segments.rules.values import CountTest, Name
+from segments.rules.values import Amount, CountTest, Name
 
-ITEM = Record("i.i")
 CART, CART_UPDATED = ("cart",), ("cart", "updated_at")
 # An amount that a line of a cart does not say is its price times its quantity.
 CART_AMOUNT, CART_FACTORS = ("amount",), (("price",), ("quantity",))
@@ -60,8 +61,9 @@ def attribute_timeline(node: AttributeCondition, scene: Scene) -> Sql:
 
 def items_timeline(node: ItemsCondition, scene: Scene) -> Sql:
     """Return when the aggregate is true of the records; never where there is no list."""
+    value = filters.number_at if isinstance(node.aggregate, Amount) else filters.value_at
     passes = steps.aggregated(
-        node.aggregate, lambda value: items_spans(node, scene, value), lambda name: value_at(ITEM.properties, name)
+        node.aggregate, lambda value: items_spans(node, scene, value), partial(value, item_of(scene))
     )
     return of_list(node, scene, passes, NEVER)
 
@@ -89,11 +91,11 @@ def items_spans(node: ItemsCondition, scene: Scene, value: Sql | None) -> Sql:
             amount=join(" * ", factors),
         )
     if filters.is_dated(node.where):
-        when = sql("unnest({passes})", passes=filters.timeline(node.where, ITEM, scene.clock(node.zone)))
+        when = sql("unnest({passes})", passes=filters.timeline(node.where, item_of(scene), scene.clock(node.zone)))
         conditions = Sql("")
     else:
         when = sql("tstzrange({as_of}, NULL)", as_of=AS_OF_SQL)
-        claims = filters.claims(node.where, ITEM)
+        claims = filters.claims(node.where, item_of(scene))
         conditions = sql(" WHERE {all}", all=join(" AND ", claims)) if claims else Sql("")
     return sql(
         "SELECT {when} AS r{value} FROM ({records}) i{conditions}",

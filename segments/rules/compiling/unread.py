@@ -11,12 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from segments.rules.compiling import asking, events
 from segments.rules.compiling.events import Pool
-from segments.rules.compiling.filters import Record, currency_of, event_of, value_at, value_of
+from segments.rules.compiling.filters import Record, currency_of, event_of, item_of, number_at, value_at, value_of
 from segments.rules.compiling.known import (
     CART,
     CART_AMOUNT,
     CART_FACTORS,
-    ITEM,
     attribute_value,
     items_spans,
     of_list,
@@ -200,19 +199,21 @@ def _items(node: ItemsCondition, scene: Scene) -> Claims:
         found = sql("EXISTS (SELECT FROM ({rows}) q WHERE q.r @> {as_of} AND q.v)", rows=rows, as_of=AS_OF_SQL)
         return of_list(node, scene, found, FALSE)
 
+    item = item_of(scene)
     for filter_, others in _each_with_others(node.where):
-        for read, claim in _of_filter(filter_, ITEM):
+        for read, claim in _of_filter(filter_, item):
             yield read, is_any(others, claim)
     if isinstance(node.aggregate, Amount):
         name = node.aggregate.of
-        value = value_at(ITEM, name)
-        yield ReadAsNumber(name), is_any(node.where, is_no_amount(value, value, name))
+        said = value_at(item, name)
+        no_amount = is_no_amount(said, number_at(item, name), name)
+        yield ReadAsNumber(name, currency_of(item, name)), is_any(node.where, no_amount)
         if node.items == CART and name == CART_AMOUNT:
             # A line that does not say its amount is unknown because of one of its factors.
             for factor in CART_FACTORS:
-                said = value_at(ITEM, factor)
-                no_number = is_no_amount(said, said, factor)
-                is_missing = sql("(NOT segments_is_known({value}) AND {claim})", value=value, claim=no_number)
+                of_line = value_at(item, factor)
+                no_number = is_no_amount(of_line, of_line, factor)
+                is_missing = sql("(NOT segments_is_known({said}) AND {claim})", said=said, claim=no_number)
                 yield ReadAsNumber(factor), is_any(node.where, is_missing)
 
 

@@ -63,7 +63,9 @@ def happened(person: Person, world: World) -> list[Happened]:
 
 
 def in_currency(properties: Mapping[str, Any], currency: str) -> Mapping[str, Any]:
-    """Return properties with all amounts in a currency."""
+    """Return properties, of an event or of a record of a list, with all amounts in a currency."""
+    if not isinstance(properties, Mapping):
+        return properties
     said, rate = text_of(properties.get("currency")), number_of(properties.get("exchange_rate"))
     if said is None or said.upper() == currency:
         return properties

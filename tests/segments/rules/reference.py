@@ -192,12 +192,14 @@ def _items(node: tree.ItemsCondition, asked: Asked) -> bool:
     if not isinstance(records, list | tuple):
         return False
     clock = asked.clock(node)
+    amounts = [happening.in_currency(record, asked.world.currency) for record in records]
     found = [
-        record
-        for record in records
-        if all(happening.filter_passes(one, record, {}, asked.t, clock) for one in node.where)
+        (record, converted)
+        for record, converted in zip(records, amounts, strict=True)
+        if all(happening.filter_passes(one, record, {}, asked.t, clock, converted) for one in node.where)
     ]
-    return _aggregate_passes(node.aggregate, found, scalars_at)
+    is_amount = isinstance(node.aggregate, Amount)
+    return _aggregate_passes(node.aggregate, found, lambda one, name: scalars_at(one[is_amount], name))
 
 
 def _identity(node: tree.IdentityCondition, asked: Asked) -> bool:

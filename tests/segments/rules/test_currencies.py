@@ -14,7 +14,7 @@ from segments.rules.reading.rules import read
 from segments.rules.tree import Rule
 from tests.factories import make_advertiser
 from tests.segments.rules.database import ask
-from tests.segments.rules.facts import SOMEBODY, Event, Person, World, at
+from tests.segments.rules.facts import SOMEBODY, Event, Person, World, at, told
 from tests.segments.rules.flips import timeline_of
 from tests.segments.rules.reference import Asked, holds
 from tests.segments.rules.stored import OWN_KEY, as_it_is_stored, put, surroundings
@@ -25,12 +25,16 @@ NOON = at("05-01 12:00")
 DOLLARS = {"currency": "USD"}
 
 
-def is_in(node: dict[str, Any], *sold: dict[str, Any], currency: str = "EUR") -> bool:
-    """Return whether somebody with these purchases is in, which both evaluators have to say."""
+def is_in(node: dict[str, Any], *sold: dict[str, Any], currency: str = "EUR", wishes: Any = ()) -> bool:
+    """Return whether somebody with these purchases and wishes is in, which both evaluators have to say."""
     rule: Rule = read(json.dumps({"muster_rule": 1, "of": "profile", "rule": node})).rule
     times = [NOON - timedelta(days=40 if one.get("is_old") else 1, minutes=number) for number, one in enumerate(sold)]
     numbered = enumerate(zip(times, sold, strict=True), 1)
-    person = Person(SOMEBODY, tuple(Event("buy", when, one, id=UUID(int=number)) for number, (when, one) in numbered))
+    person = Person(
+        SOMEBODY,
+        tuple(Event("buy", when, one, id=UUID(int=number)) for number, (when, one) in numbered),
+        told("04-01 12:00", wishes=[*wishes]),
+    )
     world = World(currency=currency)
     with transaction.atomic():
         advertiser = make_advertiser()
@@ -100,6 +104,31 @@ def test_every_number_of_an_amount_is_converted(node, answer):
     assert is_in(node, sold) is answer
 
 
+WISHES = [
+    {"price": 9},
+    {"price": 10, **DOLLARS, "exchange_rate": 0.9},
+    {"price": 5, **DOLLARS},
+    {"currency": "USD"},
+    "x",
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ({"sum": {"of": "price", "equals": 18}}, True),
+        ({"max": {"of": "price", "equals": 9}}, True),
+        ({"where": [{"property": "price", "at_least": 9}], "count": {"exactly": 2}}, True),
+        ({"where": [{"property": "price", "at_least": 1}], "count": {"exactly": 3}}, False),
+        ({"where": [{"property": "price", "equals": "5"}], "count": {"exactly": 1}}, True),
+        ({"distinct": {"of": "price", "exactly": 3}}, True),
+    ],
+    ids=str,
+)
+def test_a_line_of_a_list_says_its_own_currency(asked, answer):
+    assert is_in({"items": "wishes", **asked}, wishes=WISHES) is answer
+
+
 def test_a_change_compares_converted_amounts():
     windows = {"from": {"between_ago": ["30d", "60d"]}, "to": {"within": "30d"}}
     node = {"change": "buy", "sum": "total", **windows, "equals": -10}
@@ -121,10 +150,12 @@ nodes = st.one_of(
         lambda kind, of, test: bought(**{kind: {"of": of, **test}}), st.sampled_from(["sum", "min"]), names, tests
     ),
     st.builds(lambda of, test: bought(where=[{"property": of, **test}]), names, tests),
+    st.builds(lambda of, test: {"items": "wishes", "sum": {"of": of, **test}}, names, tests),
+    st.builds(lambda of, test: {"items": "wishes", "where": [{"property": of, **test}]}, names, tests),
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(nodes, st.lists(sold, max_size=3))
-def test_both_evaluators_agree(node, purchases):
-    is_in(node, *purchases)
+def test_both_evaluators_agree(node, told_of):
+    is_in(node, *told_of, wishes=told_of)
