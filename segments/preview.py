@@ -119,7 +119,7 @@ def preview(rule: Rule, surroundings: Surroundings, advertiser_id: int) -> Previ
     deadline = monotonic() + settings.MUSTER_PREVIEW_SECONDS
     as_of = timezone.now()
     sample = sample_of(advertiser_id, rule.of, settings.MUSTER_PREVIEW_SECONDS)
-    answers = _ask(rule, surroundings, sample, as_of, deadline)
+    answers = _ask(rule, surroundings, sample, as_of, deadline, tells_unread=True)
     asked = len(answers.ids)
 
     def estimate(hits: int) -> Estimate:
@@ -236,12 +236,20 @@ class _Answers:
         return bits ^ ((1 << len(self.ids)) - 1)
 
 
-def _ask(rule: Rule, surroundings: Surroundings, sample: Sample, as_of: datetime, deadline: float) -> _Answers:
+def _ask(
+    rule: Rule,
+    surroundings: Surroundings,
+    sample: Sample,
+    as_of: datetime,
+    deadline: float,
+    *,
+    tells_unread: bool = False,
+) -> _Answers:
     """Ask about ever more of the sample until all were asked or the time is over; a random part is an answer, too."""
     leaves = [node for node in _nodes(rule.root) if not isinstance(node, AllOf | AnyOf | Not)]
     timelines = compile_rule(rule, surroundings).nodes
-    scene = scene_of(rule, surroundings)
-    no_numbers = {(leaf.path, read): claim for leaf in leaves for read, claim in unread(leaf, scene).items()}
+    asked_for_numbers = {leaf.path: unread(leaf, scene_of(rule, surroundings)) for leaf in leaves if tells_unread}
+    no_numbers = {(path, read): claim for path, claims in asked_for_numbers.items() for read, claim in claims.items()}
     statement = _statement(rule, {leaf.path: timelines[leaf.path] for leaf in leaves}, list(no_numbers.values()))
     answers, most = _Answers((leaf.path for leaf in leaves), no_numbers), FIRST_ASKED
     while len(answers.ids) < len(sample.ids):
