@@ -36,10 +36,10 @@ def test_idempotent_where_transactions_are_taken_back(scene, error):
 @pytest.mark.spec("R12")
 def test_overload_of_a_server_with_too_few_connections(scene):
     """There is one connection for all that two workers want: who gets none keeps its fires in its spool."""
+    scene.door.kill()  # whoever starts the server needs the one connection himself
     scene.database.stop()
     scene.database.start(max_connections="1", superuser_reserved_connections="0")
     try:
-        scene.door.kill()  # its workers are to compete for them
         scene.door.start(is_ready=False)
         with scene.load(awaits=1_000) as ledger:
             until(scene.is_spool_in_use, "a worker has no connection")
