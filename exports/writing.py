@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audience.crash import crash_point
+from audience.pacing import Pacing
 from exports import file_names, formats, packing
 from exports.lease import Lease
 from exports.models import Export, Run, RunFile
@@ -134,6 +135,7 @@ class _Writer:
 
     def __init__(self, run: Run, lease: Lease, folder: Path) -> None:
         self._run, self._lease, self._folder = run, lease, folder
+        self._pace = Pacing()
         self._due_at = run.due_at
         self.files: list[RunFile] = []
         self.funnel: dict[str, int] = {"members": 0, "no_identifier": 0, "encoding": 0, "written": 0}
@@ -202,6 +204,7 @@ class _Writer:
         progress.bytes_packed += packed
         crash_point("export.copying")
         self._lease.check()
+        self._pace.rest()
 
     def _count(self, head: Head, encoder: formats.RowEncoder) -> None:
         self.funnel["members"] += head.members

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from audience.columns import Cursor, batch_cursor, bigints, integers, uuids
 from audience.crash import crash_point
+from audience.pacing import Pacing
 from segments.evaluation import switch_lock
 from segments.models import Cause, Segment, Transition
 from segments.ranges import FOREVER
@@ -108,7 +109,7 @@ class Swept:
 def sweep(at: datetime | None = None) -> Swept:
     """Publish all that is due at an instant (default now). One sweeper at a time; a second does nothing."""
     at = at or timezone.now()
-    total = Swept()
+    total, pace = Swept(), Pacing()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_ONE_SWEEPER])
         if not cursor.fetchone()[0]:
@@ -117,6 +118,7 @@ def sweep(at: datetime | None = None) -> Swept:
             for of in ALL:
                 while (swept := _sweep_batch(of, at)) is not None:
                     total += swept
+                    pace.rest()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_ONE_SWEEPER])
     return total
