@@ -5,7 +5,7 @@ Measured on two cores: without a rest a sweep, or an export, takes half of the f
 
 import time
 
-REST = 0.4  # of the time that a piece took
+REST = 0.3  # of the time that a piece took
 LONGEST_SECONDS = 1.0
 
 
