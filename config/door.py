@@ -104,7 +104,7 @@ class Door:
         """
         site = self._site if len(self._site.connections) < self._most_clients else self._full
         try:
-            if len(self._full.connections) >= TURNED_AWAY_AT_ONCE:
+            if site is self._full and len(self._full.connections) >= TURNED_AWAY_AT_ONCE:
                 raise OSError(errno.EMFILE, "There is no room for another client.")
             connection, _ = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):

@@ -61,10 +61,8 @@ def attribute_timeline(node: AttributeCondition, scene: Scene) -> Sql:
 
 def items_timeline(node: ItemsCondition, scene: Scene) -> Sql:
     """Return when the aggregate is true of the records; never where there is no list."""
-    value = filters.number_at if isinstance(node.aggregate, Amount) else filters.value_at
-    passes = steps.aggregated(
-        node.aggregate, lambda value: items_spans(node, scene, value), partial(value, item_of(scene))
-    )
+    look_up = filters.number_at if isinstance(node.aggregate, Amount) else filters.value_at
+    passes = steps.aggregated(node.aggregate, partial(items_spans, node, scene), partial(look_up, item_of(scene)))
     return of_list(node, scene, passes, NEVER)
 
 
