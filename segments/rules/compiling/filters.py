@@ -28,7 +28,7 @@ def event_of(scene: Scene) -> Record:
 
 
 def item_of(scene: Scene) -> Record:
-    return Record("i.i", None, scene.surroundings.currency)
+    return Record("i.record", None, scene.surroundings.currency)
 
 
 def is_dated(filters: Sequence[Filter]) -> bool:
@@ -97,10 +97,10 @@ def number_at(record: Record, name: Name) -> Sql:
     """Return a value to be read as a number: an amount of money in the advertiser's currency, NULL where it is in
     another one that cannot be converted.
     """
-    value = value_at(record, name)
-    if not is_money(name):
+    value, own = value_at(record, name), currency_of(record, name)
+    if own is None:
         return value
-    properties, currency = Sql(record.properties), text(record.currency)
+    properties, currency = Sql(record.properties), text(own)
     # Most events say none or this one: to call the function for each of them takes as long as all the rest.
     return sql(
         "(CASE WHEN coalesce({properties} ->> 'currency', {currency}) = {currency} THEN {value}"

@@ -79,11 +79,12 @@ def of_list(node: ItemsCondition, scene: Scene, found: Sql, otherwise: Sql) -> S
 
 def items_spans(node: ItemsCondition, scene: Scene, value: Sql | None) -> Sql:
     """Return the spans `r` of the records of the list `l.v` that pass the filters, with a value `v` of each."""
-    records = Sql("SELECT i FROM jsonb_array_elements(l.v) i")
+    # No column may be called `i`: in a test of a list it would stand before the element, which is a row of that name.
+    records = Sql("SELECT i AS record FROM jsonb_array_elements(l.v) i")
     if node.items == CART:
         factors = [sql("segments_number({value})", value=value_at("i", factor)) for factor in CART_FACTORS]
         records = sql(
-            "SELECT jsonb_strip_nulls(jsonb_build_object({name}, {amount})) || i AS i"
+            "SELECT jsonb_strip_nulls(jsonb_build_object({name}, {amount})) || i AS record"
             " FROM jsonb_array_elements(l.v) i WHERE jsonb_typeof(i) = 'object'",
             name=text(*CART_AMOUNT),
             amount=join(" * ", factors),

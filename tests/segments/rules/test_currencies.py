@@ -110,6 +110,7 @@ WISHES = [
     {"price": 5, **DOLLARS},
     {"currency": "USD"},
     "x",
+    {"sizes": [5, "x", "2026-04-28"]},
 ]
 
 
@@ -122,6 +123,12 @@ WISHES = [
         ({"where": [{"property": "price", "at_least": 1}], "count": {"exactly": 3}}, False),
         ({"where": [{"property": "price", "equals": "5"}], "count": {"exactly": 1}}, True),
         ({"distinct": {"of": "price", "exactly": 3}}, True),
+        # An element of a list is not the line that it is in.
+        ({"where": [{"property": "sizes", "at_least": 5}], "count": {"exactly": 1}}, True),
+        ({"where": [{"property": "sizes", "one_of": ["x"]}], "count": {"exactly": 1}}, True),
+        ({"where": [{"property": "sizes", "none_of": ["x"]}], "count": {"at_least": 1}}, False),
+        ({"where": [{"property": "sizes", "includes_any": ["x"]}], "count": {"exactly": 1}}, True),
+        ({"where": [{"property": "sizes", "within": "90d"}], "count": {"exactly": 1}}, True),
     ],
     ids=str,
 )
