@@ -16,7 +16,7 @@ class Pacing:
         self._since = time.monotonic()
 
     def rest(self) -> None:
-        """Rest after a piece, in proportion to it; hold no lock that anybody waits for."""
+        """Rest after a piece, in proportion to it. Hold no locks of rows meanwhile: fires would wait for them."""
         took = time.monotonic() - self._since
         time.sleep(min(REST * took, LONGEST_SECONDS))
         self._since = time.monotonic()

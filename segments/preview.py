@@ -248,8 +248,8 @@ def _ask(
     """Ask about ever more of the sample until all were asked or the time is over; a random part is an answer, too."""
     leaves = [node for node in _nodes(rule.root) if not isinstance(node, AllOf | AnyOf | Not)]
     timelines = compile_rule(rule, surroundings).nodes
-    asked_for_numbers = {leaf.path: unread(leaf, scene_of(rule, surroundings)) for leaf in leaves if tells_unread}
-    no_numbers = {(path, read): claim for path, claims in asked_for_numbers.items() for read, claim in claims.items()}
+    scene, of_numbers = scene_of(rule, surroundings), leaves if tells_unread else []
+    no_numbers = {(leaf.path, read): claim for leaf in of_numbers for read, claim in unread(leaf, scene).items()}
     statement = _statement(rule, {leaf.path: timelines[leaf.path] for leaf in leaves}, list(no_numbers.values()))
     answers, most = _Answers((leaf.path for leaf in leaves), no_numbers), FIRST_ASKED
     while len(answers.ids) < len(sample.ids):

@@ -244,6 +244,7 @@ def _numbers(rule: Rule, around: Surroundings, advertiser_id: int, *, is_exact: 
     except TooSlow:
         return {"too_slow": TOO_SLOW}
     told = {"preview": found, "parts": _parts(found, around), "of": rule.of, "strangers": strangers}
+    told["unread"] = sum(bool(part.unread) for part in found.parts)
     if is_exact:
         try:
             told["exactly"] = count_exactly(rule, around, advertiser_id)

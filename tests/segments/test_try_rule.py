@@ -86,6 +86,19 @@ def test_count_says_whose_values_are_no_numbers(browser: Client, kettle: Adverti
     assert "For 1 person, “total” is no number (or not in EUR) and does not count." in page
     page = shown(browser, text_of({"event": "buy", "sum": {"of": "quantity", "at_least": 10}}), "count")
     assert "does not count" not in page
+    assert "(1)</summary>" in page
+
+
+def test_a_long_list_of_conditions_hides_none_whose_values_are_no_numbers(
+    browser: Client, kettle: Advertiser
+) -> None:
+    for total in (20, "12,50"):
+        viewed(make_profile(kettle), DAY, name="buy", total=total)
+    counted = [{"event": "buy", "count": {"at_least": number}} for number in range(1, 25)]
+    asked = {"event": "buy", "sum": {"of": "total", "at_least": 10}}
+    assert '<details><summary class="m-subtitle">Condition' in shown(browser, text_of({"any_of": counted}), "count")
+    page = shown(browser, text_of({"any_of": [*counted, asked]}), "count")
+    assert '<details open><summary class="m-subtitle">Condition by condition (26), 1 with values that are' in page
 
 
 def test_why_explains_somebody_and_notes_who_looked(browser: Client, kettle: Advertiser) -> None:
